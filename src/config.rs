@@ -1,0 +1,1 @@
+//! Raw file and environment to a validated configuration.

@@ -1,0 +1,1 @@
+//! Observables: typed canonical values (rule N).

@@ -1,0 +1,1 @@
+//! Keys: the authority, TLS, and who a certificate is.
