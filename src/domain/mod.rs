@@ -1,5 +1,15 @@
-//! The pure core: what indicators, members and handling are, and who may see what. No IO, no clock, no randomness,
-//! no async, no wire formats: time and chance enter as arguments.
+//! The pure core: what indicators, members and handling are, and who may see what. No IO, no clock, no randomness, no async, no
+//! wire formats: time and chance enter as arguments.
 
 pub mod id;
+pub mod violation;
+
 pub mod observable;
+
+pub mod handling;
+pub mod indicator;
+pub mod member;
+
+pub mod policy;
+
+pub mod filter;
