@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::text::fold;
+use super::text::{fold, is_word};
 use super::{Invalid, Kind, Observable, url};
 
 /// The longest name of a platform, in bytes.
@@ -322,8 +322,15 @@ pub(super) fn of_address(address: &str) -> Option<String> {
     if let Some(id) = numbered(platform.name, path, query) {
         return Some(format!("{}:id:{id}", platform.name));
     }
-    if platform.name == "telegram" && path[0].eq_ignore_ascii_case("joinchat") {
-        return join(platform.name, &format!("+{}", path[1]));
+    if platform.name == "telegram" {
+        match path {
+            [first, invite, _] if first.eq_ignore_ascii_case("joinchat") => {
+                return join("telegram", &format!("+{invite}"));
+            }
+            // The address of one message names a post: rule N gives posts to their account on x and reddit only.
+            ["s" | "S", _, message] | [_, message, ""] if is_number(message) => return None,
+            _ => {}
+        }
     }
     let raw = platform
         .places
@@ -336,7 +343,11 @@ pub(super) fn of_address(address: &str) -> Option<String> {
 /// `platform:handle` or `platform:id:123`, or an address that leads to an account.
 pub(super) fn named(text: &str) -> Result<String, Invalid> {
     if let Some((platform, raw)) = split_platform(text) {
-        return join(&platform, raw).ok_or(Invalid::Malformed("character that no handle has"));
+        return match raw.strip_prefix("id:") {
+            Some(id) if is_account_id(id) => Ok(format!("{platform}:{raw}")),
+            Some(_) => Err(Invalid::Malformed("character that no account id has")),
+            None => join(&platform, raw).ok_or(Invalid::Malformed("character that no handle has")),
+        };
     }
     let address = match Observable::parse(text) {
         Ok(address) if matches!(address.kind(), Kind::Url | Kind::Domain) => address,
@@ -423,7 +434,11 @@ fn numbered<'a>(platform: &str, path: [&'a str; 3], query: &'a str) -> Option<&'
         ("vk", [first, ..]) => first.strip_prefix("id")?,
         _ => return None,
     };
-    (!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())).then_some(id)
+    is_number(id).then_some(id)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn join(platform: &str, raw: &str) -> Option<String> {
@@ -432,30 +447,24 @@ fn join(platform: &str, raw: &str) -> Option<String> {
 
 /// A handle as it is compared: case-folded, without its `@`. Ids in which letter case counts are kept.
 fn handle(platform: &str, raw: &str) -> Option<String> {
-    if raw.len() > HANDLE_BYTES_MAX {
-        return None;
-    }
-    if let Some(id) = raw.strip_prefix("id:") {
-        let is_id = !id.is_empty()
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-        return is_id.then(|| raw.to_owned());
-    }
     let is_exact = match platform {
         "youtube" => raw.len() == 24 && raw.starts_with("UC"),
         "telegram" => raw.starts_with('+'),
         _ => false,
     };
     let name = raw.strip_prefix('@').unwrap_or(raw);
-    let is_handle = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.' | '+' | '~');
-    let name = if is_exact { name.to_owned() } else { fold(name) };
-    // Checked after folding, which may part a letter from its mark.
-    (!name.is_empty()
-        && name
-            .chars()
-            .all(|c| is_handle(c) || !c.is_ascii() && !c.is_control() && !super::clean::is_space(c)))
-    .then_some(name)
+    let is_handle = |character: char| is_word(character) || matches!(character, '-' | '.' | '+' | '~');
+    let is_named = name.chars().any(char::is_alphanumeric) && name.chars().all(is_handle);
+    if !is_named || name.len() > HANDLE_BYTES_MAX || (is_exact && !name.is_ascii()) {
+        return None;
+    }
+    Some(if is_exact { name.to_owned() } else { fold(name) })
+}
+
+/// The number or code by which a platform knows an account that may change its handle.
+fn is_account_id(id: &str) -> bool {
+    let is_code = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    !id.is_empty() && id.len() <= HANDLE_BYTES_MAX && id.bytes().all(is_code)
 }
 
 #[cfg(test)]
@@ -472,7 +481,9 @@ mod tests {
             ("https://x.com/search?q=a", None),
             ("https://x.com", None),
             ("https://t.me/Example", Some("telegram:example")),
-            ("https://t.me/s/Example/12", Some("telegram:example")),
+            ("https://t.me/s/Example", Some("telegram:example")),
+            ("https://t.me/s/Example/12", None),
+            ("https://t.me/example/12", None),
             ("https://t.me/+AbC_d", Some("telegram:+AbC_d")),
             ("https://t.me/joinchat/AbC_d", Some("telegram:+AbC_d")),
             ("https://telegram.me/example", Some("telegram:example")),
