@@ -24,7 +24,8 @@ impl File {
 
     /// A file of `src/` that holds only tests.
     pub fn is_tests(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+        let stem = self.path.trim_end_matches(".rs");
+        stem.ends_with("/tests") || stem.ends_with("_tests") || stem.contains("/tests/")
     }
 
     /// The modules that lead to the file, outermost first.
