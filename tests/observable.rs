@@ -406,9 +406,17 @@ fn keeps_a_layer(value: &str) -> bool {
     value.starts_with("www.") || path.ends_with('/') || value.ends_with(['`', '"', '\'', '<', '>', '?'])
 }
 
+/// `PROPTEST_CASES` asks for a longer run.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(20_000)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 20_000,
+        cases: cases(),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/observable.proptest-regressions"))),
         ..ProptestConfig::default()
     })]
