@@ -65,7 +65,6 @@ async fn send_all(
     until_live: bool,
     responses: tokio::sync::mpsc::Sender<Result<Encoded, Status>>,
 ) {
-    metrics::gauge!("clearinghouse_feeds_open").increment(1);
     loop {
         let Ok(room) = responses.reserve().await else { break };
         let batch = tokio::select! {
@@ -92,7 +91,6 @@ async fn send_all(
             }
         }
     }
-    metrics::gauge!("clearinghouse_feeds_open").decrement(1);
 }
 
 /// Number of the field `upserts` in `SubscribeResponse`.

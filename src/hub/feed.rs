@@ -14,6 +14,7 @@
 //! that holds the same log. Several changes of one indicator within a pass arrive as one.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -79,6 +80,12 @@ pub struct Feed {
     announced_live: bool,
 }
 
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.hub.shared.feeds_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Feed {
     pub(super) fn open(hub: Hub, caller: &Caller, filter: Filter, cursor: &[u8]) -> Result<Feed, HubError> {
         filter.check()?;
@@ -96,6 +103,7 @@ impl Feed {
         if position.goal > *head.borrow() {
             return Err(refused("is ahead of this hub's log; subscribe without one for a snapshot"));
         }
+        hub.shared.feeds_open.fetch_add(1, Ordering::Relaxed);
         Ok(Feed { hub, member: caller.member, filter, binding, position, head, announced_live: false })
     }
 

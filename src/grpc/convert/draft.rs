@@ -186,8 +186,7 @@ pub fn filter(filter: wire::Filter) -> Result<Filter, Violation> {
         severity_min: optional(&Severity::ALL, "severity_min", severity_min)?,
         platforms,
     };
-    filter.check()?;
-    Ok(filter)
+    filter.canonical()
 }
 
 /// Each item of a bounded list, with its path.

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 
-use crate::domain::handling::{Embargo, Handling};
+use crate::domain::handling::Handling;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Indicator, State};
 use crate::domain::member::MemberKind;
@@ -54,7 +54,6 @@ pub struct Version {
 pub struct Record {
     /// Its id.
     pub id: IndicatorId,
-    observable: ObservableId,
     campaign: u32,
     next_of_observable: u32,
     /// When its state changes by itself.
@@ -140,11 +139,6 @@ impl Indicators {
     /// What policy decides a version on.
     pub fn class(&self, version: &Version) -> &Class {
         &self.classes[version.class as usize]
-    }
-
-    /// The number of a version's class, for caches of decisions.
-    pub fn class_number(&self, version: &Version) -> u32 {
-        version.class
     }
 
     /// What policy looks at in a version.
@@ -245,7 +239,6 @@ impl Indicators {
         *self.active_by_publisher.entry(indicator.publisher).or_default() += 1;
         self.records.push(Record {
             id: indicator.id,
-            observable,
             campaign: 0,
             next_of_observable,
             due: None,
@@ -284,7 +277,7 @@ impl Indicators {
         let mut handling = indicator.content.handling.clone();
         handling.expires_at = None;
         if let Some(embargo) = &mut handling.embargo {
-            *embargo = Embargo { until: Timestamp::default(), ..embargo.clone() };
+            embargo.until = Timestamp::default();
         }
         let owner_suffix = encode_audience(&handling);
         let class = Class {
