@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::Filter;
-use super::term::{FIELDS, Operator, Term, is_field};
+use super::term::{Operator, Term, is_field};
 use crate::domain::id::MemberId;
 use crate::domain::indicator::{Code, Confidence, Severity, Verdict};
 use crate::domain::member::{MemberKind, Name};
@@ -219,6 +219,7 @@ fn quote(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::term::FIELDS;
     use super::*;
 
     fn check(text: &str, canonical: &str) {
@@ -283,78 +284,80 @@ mod tests {
         assert_eq!(parsed.filter.publishers.len(), 1);
     }
 
+    const REFUSALS: &[(&str, &str)] = &[
+        (
+            "kind:url colour:red",
+            "`colour:red`: the field is unknown; fields: kind:, campaign:, ttp:",
+        ),
+        ("colour>=3", "`colour>=3`: the field is unknown; fields: kind:"),
+        ("kind", "`kind`: must be a field and its values; fields: kind:"),
+        ("kind=url", "`kind=url`: must be a field and its values"),
+        ("example.com", "`example.com`: must be a field and its values"),
+        ("kind:starship", "`kind:starship`: must be one of domain, url, ipv4"),
+        (
+            "verdict:bad",
+            "`verdict:bad`: must be one of malicious, suspected, informational, benign",
+        ),
+        (
+            "publisher-kind:bank",
+            "`publisher-kind:bank`: must be one of platform, government, research, media",
+        ),
+        (
+            "severity>=huge",
+            "`severity>=huge`: must be one of low, medium, high, critical",
+        ),
+        ("confidence>=101", "`confidence>=101`: must be a number from 0 to 100"),
+        ("confidence>=-1", "`confidence>=-1`: must be a number from 0 to 100"),
+        ("confidence>=10,20", "`confidence>=10,20`: must have one value"),
+        (
+            "confidence:70",
+            "`confidence:70`: write confidence>= and the least value",
+        ),
+        ("severity:high", "`severity:high`: write severity>= and the least value"),
+        ("kind>=url", "`kind>=url`: write kind: and a value"),
+        (
+            "country:Germany",
+            "`country:Germany`: must be an ISO 3166-1 alpha-2 code",
+        ),
+        (
+            "language:german",
+            "`language:german`: must be a BCP 47 primary language tag",
+        ),
+        ("ttp:nonsense", "`ttp:nonsense`: must be a DISARM id"),
+        ("campaign:", "`campaign:`: a value must not be empty"),
+        ("campaign:\"\"", "`campaign:\"\"`: a value must not be empty"),
+        (
+            "tag:a, b",
+            "`tag:a,`: a value must not be empty; write no space after a comma",
+        ),
+        ("tag:\"a b\"", "`tag:\"a b\"`: must not contain white space"),
+        ("campaign:\"open", "`campaign:\"open`: the closing quote is missing"),
+        (
+            "campaign:\"a\"b",
+            "`campaign:\"a\"b`: a comma or a space must follow the closing quote",
+        ),
+        (
+            "campaign:a\"b\"",
+            "`campaign:a\"b\"`: quotes must enclose a whole value",
+        ),
+        (
+            r#"campaign:"a\n""#,
+            "a backslash stands before a quote or a backslash only",
+        ),
+        ("publisher:\"<b>\"", "must not contain '<'"),
+        ("platform:\"a b\"", "must be a platform such as x or telegram"),
+        (
+            "suffix:https://example.com",
+            "must be the end of a host or value, not a URL",
+        ),
+        ("suffix:*", "may hold a wildcard only as a leading `*.`"),
+        ("suffix:*.", "must end in a name"),
+        ("suffix:a*.example.com", "may hold a wildcard only as a leading `*.`"),
+    ];
+
     #[test]
     fn refusals_name_the_term_and_what_is_known() {
-        for (text, expected) in [
-            (
-                "kind:url colour:red",
-                "`colour:red`: the field is unknown; fields: kind:, campaign:, ttp:",
-            ),
-            ("colour>=3", "`colour>=3`: the field is unknown; fields: kind:"),
-            ("kind", "`kind`: must be a field and its values; fields: kind:"),
-            ("kind=url", "`kind=url`: must be a field and its values"),
-            ("example.com", "`example.com`: must be a field and its values"),
-            ("kind:starship", "`kind:starship`: must be one of domain, url, ipv4"),
-            (
-                "verdict:bad",
-                "`verdict:bad`: must be one of malicious, suspected, informational, benign",
-            ),
-            (
-                "publisher-kind:bank",
-                "`publisher-kind:bank`: must be one of platform, government, research, media",
-            ),
-            (
-                "severity>=huge",
-                "`severity>=huge`: must be one of low, medium, high, critical",
-            ),
-            ("confidence>=101", "`confidence>=101`: must be a number from 0 to 100"),
-            ("confidence>=-1", "`confidence>=-1`: must be a number from 0 to 100"),
-            ("confidence>=10,20", "`confidence>=10,20`: must have one value"),
-            (
-                "confidence:70",
-                "`confidence:70`: write confidence>= and the least value",
-            ),
-            ("severity:high", "`severity:high`: write severity>= and the least value"),
-            ("kind>=url", "`kind>=url`: write kind: and a value"),
-            (
-                "country:Germany",
-                "`country:Germany`: must be an ISO 3166-1 alpha-2 code",
-            ),
-            (
-                "language:german",
-                "`language:german`: must be a BCP 47 primary language tag",
-            ),
-            ("ttp:nonsense", "`ttp:nonsense`: must be a DISARM id"),
-            ("campaign:", "`campaign:`: a value must not be empty"),
-            ("campaign:\"\"", "`campaign:\"\"`: a value must not be empty"),
-            (
-                "tag:a, b",
-                "`tag:a,`: a value must not be empty; write no space after a comma",
-            ),
-            ("tag:\"a b\"", "`tag:\"a b\"`: must not contain white space"),
-            ("campaign:\"open", "`campaign:\"open`: the closing quote is missing"),
-            (
-                "campaign:\"a\"b",
-                "`campaign:\"a\"b`: a comma or a space must follow the closing quote",
-            ),
-            (
-                "campaign:a\"b\"",
-                "`campaign:a\"b\"`: quotes must enclose a whole value",
-            ),
-            (
-                r#"campaign:"a\n""#,
-                "a backslash stands before a quote or a backslash only",
-            ),
-            ("publisher:\"<b>\"", "must not contain '<'"),
-            ("platform:\"a b\"", "must be a platform such as x or telegram"),
-            (
-                "suffix:https://example.com",
-                "must be the end of a host or value, not a URL",
-            ),
-            ("suffix:*", "may hold a wildcard only as a leading `*.`"),
-            ("suffix:*.", "must end in a name"),
-            ("suffix:a*.example.com", "may hold a wildcard only as a leading `*.`"),
-        ] {
+        for (text, expected) in REFUSALS {
             let reason = refusal(text);
             assert!(reason.contains(expected), "{text}: {reason}");
         }
