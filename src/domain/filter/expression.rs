@@ -16,8 +16,8 @@ use crate::domain::violation::Violation;
 pub struct ParsedFilter {
     /// Everything that needs no hub to understand, in canonical form; publishers given by id are already in it.
     pub filter: Filter,
-    /// Publishers given by name, sorted; whoever resolves them adds their ids to `filter.publishers`. While this is not
-    /// empty, `filter` alone is wider than what was meant.
+    /// Publishers given by name, sorted. Unless this is empty, `filter` alone is wider than what was meant: see
+    /// [`ParsedFilter::resolve`].
     pub publisher_names: Vec<String>,
 }
 
@@ -65,6 +65,17 @@ fn check_publishers(parsed: &ParsedFilter) -> Result<(), Violation> {
 }
 
 impl ParsedFilter {
+    /// The whole filter, once `id_of` knows each publisher's name. A name that it does not know is an error: without it the
+    /// filter would be another, perhaps one that passes everything.
+    pub fn resolve(self, id_of: impl Fn(&str) -> Option<MemberId>) -> Result<Filter, Violation> {
+        let mut filter = self.filter;
+        for name in &self.publisher_names {
+            let unknown = || Violation::new("filter", format!("`publisher:{}`: no such member", quote(name)));
+            filter.publishers.push(id_of(name).ok_or_else(unknown)?);
+        }
+        filter.canonical()
+    }
+
     fn add(&mut self, term: &Term<'_>) -> Result<(), Violation> {
         match (term.field, term.operator) {
             ("confidence", Operator::AtLeast) => self.set_confidence(term),
@@ -354,6 +365,17 @@ mod tests {
         ("suffix:*.", "must end in a name"),
         ("suffix:a*.example.com", "may hold a wildcard only as a leading `*.`"),
     ];
+
+    #[test]
+    fn a_publisher_that_nobody_knows_never_widens_the_filter() {
+        let acme = MemberId(uuid::Uuid::from_u128(7));
+        let id_of = |name: &str| (name == "Acme Labs").then_some(acme);
+        let known = Filter::parse("publisher:\"Acme Labs\"").unwrap();
+        assert_eq!(known.resolve(id_of).unwrap().publishers, [acme]);
+        let unknown = Filter::parse("publisher:\"Acme Labs\",\"Nobody Here\"").unwrap();
+        let violation = unknown.resolve(id_of).unwrap_err();
+        assert_eq!(violation.reason, "`publisher:\"Nobody Here\"`: no such member");
+    }
 
     #[test]
     fn refusals_name_the_term_and_what_is_known() {
