@@ -16,8 +16,22 @@ const NAME_BYTES_MAX: usize = 253;
 /// The longest label of a host name, in bytes.
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Top-level domains below which everything is a public suffix, so that the suffix list has no entry for them alone.
-const WILDCARD_TLDS: &[&str] = &["bd", "bn", "ck", "er", "fk", "jm", "kh", "mm", "np", "pg"];
+/// Top-level domains that IANA's list has and the suffix list, asked for one label, does not know: those below which
+/// everything is a public suffix, and those whose end the suffix list has seen before IANA's has.
+const TLDS_BESIDE_SUFFIXES: &[&str] = &[
+    "bd", "ck", "er", "fk", "helsinki", "jm", "juniper", "kh", "mm", "np", "pg", "za",
+];
+
+/// Suffixes of the ICANN part that IANA has not delegated: a special-use name, and reserved variants of Arabic and
+/// Chinese ones.
+const SUFFIXES_BESIDE_TLDS: &[&str] = &[
+    "onion",
+    "xn--mgb2ddes",
+    "xn--mgba3a4fra",
+    "xn--mgbtf8fl",
+    "xn--mix082f",
+    "xn--nnx388a",
+];
 
 /// Appends the canonical form of `raw` to `out` and says what it is: `Domain`, `Ipv4` or `Ipv6` (which stands in
 /// brackets, and is appended without them).
@@ -60,7 +74,10 @@ pub(super) fn without_www(name: &str) -> &str {
 /// own list.
 pub(super) fn is_tld(label: &str) -> bool {
     let info = psl::List.find(std::iter::once(label.as_bytes()));
-    info.typ == Some(Type::Icann) || WILDCARD_TLDS.contains(&label)
+    match info.typ {
+        Some(Type::Icann) => !SUFFIXES_BESIDE_TLDS.contains(&label),
+        _ => TLDS_BESIDE_SUFFIXES.contains(&label),
+    }
 }
 
 /// The names above `name`, nearest first, up to and including the registrable domain. Private suffixes count: what

@@ -13,9 +13,6 @@ pub(super) fn hashtag(text: &str) -> Option<String> {
     if word.is_empty() || !word.chars().all(is_word) {
         return None;
     }
-    if word.is_ascii() {
-        return Some(format!("#{}", word.to_ascii_lowercase()));
-    }
     let folded = fold(word);
     Some(format!(
         "#{}",
@@ -77,7 +74,7 @@ pub(super) fn aggregate(text: &str) -> Result<String, Invalid> {
     Ok(format!("{}{number} {things}", if is_about { "~" } else { "" }))
 }
 
-/// Full case folding, but for the dotless i, which stays itself as in Unicode's default folding.
+/// Full case folding, in normal form (NFC). The dotless i stays itself, as in Unicode's default folding.
 pub(super) fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -95,11 +92,11 @@ pub(super) fn fold(text: &str) -> String {
             ),
         }
     }
-    folded
+    ComposingNormalizerBorrowed::new_nfc().normalize(&folded).into_owned()
 }
 
 /// Letters, digits, the underscore, and the marks without which Hindi, Thai or Arabic words are not words.
-fn is_word(character: char) -> bool {
+pub(super) fn is_word(character: char) -> bool {
     use GeneralCategory::{NonspacingMark, SpacingMark};
     if character.is_ascii() {
         return character.is_ascii_alphanumeric() || character == '_';
