@@ -20,6 +20,30 @@ pub(super) enum Setting {
     Declared(Kind),
 }
 
+impl Setting {
+    /// The setting of a value whose source declares a type: the declared one where the text cannot show it, else the
+    /// place's own. A declared domain, URL, address or hash is read by its text, so that `https://bardai.news` declared
+    /// a URL is the domain it is.
+    pub(super) fn declared(declared: &str, place: Setting) -> Setting {
+        match Kind::from_name(declared) {
+            Some(
+                Kind::Domain
+                | Kind::Url
+                | Kind::Ipv4
+                | Kind::Ipv6
+                | Kind::Email
+                | Kind::Hashtag
+                | Kind::Md5
+                | Kind::Sha1
+                | Kind::Sha256
+                | Kind::Sha512,
+            )
+            | None => place,
+            Some(kind) => Setting::Declared(kind),
+        }
+    }
+}
+
 /// What a cell is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Reading {

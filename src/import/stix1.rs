@@ -6,7 +6,6 @@ use quick_xml::events::{BytesRef, Event};
 
 use super::ReadError;
 use super::cell::{self, Entry, Setting};
-use super::json::setting;
 use super::limits::{self, XML_DEPTH_MAX};
 use super::line::LineCounter;
 use super::row::{Class, Report};
@@ -208,7 +207,7 @@ impl Indicator {
     /// A row for each value. A file's name is a value only where the title declares it an application's.
     fn rows(self, record: u64, report: &mut Report) -> Result<(), ReadError> {
         let (title, declared) = split_declared(self.title.trim());
-        let setting = setting(declared, Setting::Value);
+        let setting = Setting::declared(declared, Setting::Value);
         let note = match (cell::note(title), self.description) {
             (Some(title), Some(description)) => Some(format!("{title}; {description}")),
             (title, description) => title.or(description),

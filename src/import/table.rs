@@ -7,7 +7,6 @@ use super::ReadError;
 use super::cell::{self, Entry, Setting};
 use super::detect;
 use super::field::{self, Column};
-use super::json::setting;
 use super::line::LineCounter;
 use super::row::{Class, Report};
 use super::title;
@@ -108,7 +107,7 @@ impl Columns {
         } else {
             Setting::Value
         };
-        setting(self.cell(record, Column::Declared), place)
+        Setting::declared(self.cell(record, Column::Declared), place)
     }
 
     /// What the columns beside the value say.
