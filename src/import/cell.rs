@@ -191,6 +191,12 @@ fn spaced(cell: &str) -> Reading {
     if is_values(rest) {
         return Reading::Rejected(Class::Malformed, "several values in one cell".into());
     }
+    if cell.lines().count() > REMARK_LINES_MAX {
+        return Reading::Rejected(
+            Class::Malformed,
+            "many lines after a value: a stray quote before it?".into(),
+        );
+    }
     let is_marked = value.len() < first.len() || rest.trim_start().starts_with(REMARK_OPENERS);
     let is_prose = is_sentence(rest);
     let remark = || Some(rest.trim().to_owned());
@@ -212,6 +218,9 @@ fn spaced(cell: &str) -> Reading {
         Reading::Skipped(Class::Text, "prose".into())
     }
 }
+
+/// Most lines of a cell that opens with a value. More are rows that a stray quote made into one.
+const REMARK_LINES_MAX: usize = 4;
 
 /// Punctuation that sets a remark off from the value before it.
 const REMARK_OPENERS: [char; 11] = ['(', '-', '–', '—', ',', ';', ':', '|', '=', '→', '*'];
@@ -356,6 +365,7 @@ mod tests {
                     "v21b4327d6881be1893fd2a8431317f6b",
                     "evil[.]com worse[.]com",
                     "evil[.]com\nworse[.]com",
+                    "evil[.]com\n,worse[.]com,x\n,,\n,c.com\n,d.com",
                     "evil[.]com, worse[.]com and worst[.]com",
                 ],
             ),

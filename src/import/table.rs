@@ -1,6 +1,8 @@
 //! Tables: kill-chain reports and type/value lists, as CSV or TSV. Owns the search for the header and the reading of
 //! rows by its columns; refuses a table whose header names no column of values.
 
+use std::io::Read;
+
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
 
 use super::ReadError;
@@ -27,26 +29,22 @@ pub(super) fn read_tsv(text: &str) -> Result<Report, ReadError> {
 }
 
 fn read(text: &str, builder: &mut ReaderBuilder) -> Result<Report, ReadError> {
-    let mut reader = builder.has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let bytes = text.as_bytes().chain(END_MARK);
+    let mut reader = builder.has_headers(false).flexible(true).from_reader(bytes);
     let mut report = Report::default();
     let mut lines = LineCounter::new(text);
     let (columns, preamble) = header(&mut reader)?;
-    for record in preamble {
-        let raw = record
-            .iter()
-            .find(|cell| !cell.trim().is_empty())
-            .unwrap_or_default()
-            .to_owned();
-        report.title = report.title.or_else(|| title::clean(&raw));
-        let (class, reason) = if raw.is_empty() {
-            (Class::Separator, "blank row")
-        } else {
-            (Class::Text, "title")
-        };
-        report.push(entry(&record, &mut lines).skip(&raw, class, reason))?;
+    for record in &preamble {
+        let raw = record.iter().find(|cell| !cell.trim().is_empty()).unwrap_or_default();
+        report.title = report.title.or_else(|| title::clean(raw));
+        let class = if raw.is_empty() { Class::Separator } else { Class::Text };
+        report.push(entry(record, &mut lines).skip(raw, class, "above the header"))?;
     }
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).map_err(|error| syntax(&error))? {
+        if is_end_mark(&record, text) {
+            return Ok(report);
+        }
         let entry = entry(&record, &mut lines);
         let row = if record.iter().all(|cell| cell.trim().is_empty()) {
             entry.skip("", Class::Separator, "blank row")
@@ -56,7 +54,23 @@ fn read(text: &str, builder: &mut ReaderBuilder) -> Result<Report, ReadError> {
         };
         report.push(row)?;
     }
-    Ok(report)
+    // The last record took the mark for its own: everything from its opening quote on is one cell.
+    Err(ReadError::Syntax {
+        line: report.rows.last().and_then(|row| row.line).unwrap_or(1),
+        message: "a quote is opened in this row and never closed".to_owned(),
+    })
+}
+
+/// Read after the text. A quote left open swallows it with the rest of the file, which the parser does not report.
+const END_MARK: &[u8] = b"\nend";
+
+/// Whether the record begins where nothing of the text is left.
+fn is_end_mark(record: &StringRecord, text: &str) -> bool {
+    let start = record.position().map_or(0, Position::byte);
+    let start = usize::try_from(start).unwrap_or(usize::MAX).min(text.len());
+    text.as_bytes()[start..]
+        .iter()
+        .all(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
 /// Where the columns are. A table with any column of the kill chain may hold prose among its values.
@@ -66,7 +80,7 @@ struct Columns {
 }
 
 /// Reads up to the header: its columns, and the records before it.
-fn header(reader: &mut Reader<&[u8]>) -> Result<(Columns, Vec<StringRecord>), ReadError> {
+fn header(reader: &mut Reader<impl Read>) -> Result<(Columns, Vec<StringRecord>), ReadError> {
     let mut preamble: Vec<StringRecord> = Vec::new();
     let mut record = StringRecord::new();
     while preamble.len() < HEADER_SEARCH_RECORDS && reader.read_record(&mut record).map_err(|error| syntax(&error))? {
@@ -145,7 +159,7 @@ fn syntax(error: &csv::Error) -> ReadError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{report, show};
+    use super::super::tests::{error, report, show};
     use super::super::{Format, read};
     use super::*;
     use crate::domain::id::Timestamp;
@@ -215,6 +229,33 @@ mod tests {
         assert_eq!(report.title.as_deref(), Some("Network from Nowhere"));
         let classes: Vec<Class> = report.rows.iter().map(|row| row.class).collect();
         assert_eq!(classes, [Class::Text, Class::Separator, Class::Indicator]);
+    }
+
+    #[test]
+    fn quote_left_open_is_an_error_and_not_a_short_report() {
+        let header = "Procedure,Indicator\n,a[.]com\n";
+        for (rest, rows) in [
+            ("", 1),
+            (",b[.]com", 2),
+            (",b[.]com\r\n\r\n", 2),
+            (",\"b[.]com\"", 2),
+            (",\"b[.]com\n\"\n", 2),
+        ] {
+            assert_eq!(
+                report(Format::Csv, &format!("{header}{rest}")).rows.len(),
+                rows,
+                "{rest:?}"
+            );
+        }
+        let open = format!("{header},\"b[.]com\n,c[.]com\n,d[.]com\n");
+        assert!(matches!(
+            error(Format::Csv, open.as_bytes()),
+            ReadError::Syntax { line: 3, .. }
+        ));
+        assert!(matches!(
+            error(Format::Csv, b"Procedure,\"Indicator"),
+            ReadError::NoHeader { .. }
+        ));
     }
 
     #[test]
