@@ -330,75 +330,77 @@ mod tests {
         }
     }
 
+    /// A line per case, as they stand in real tables or might.
+    const KILL_CHAIN_CELLS: [(Class, &[&str]); 8] = [
+        (
+            Class::Indicator,
+            &["usmimedia[.]com", " https[:]//t[.]me/newstopafrique\n", "#peoplesay"],
+        ),
+        (
+            Class::Annotated,
+            &[
+                "info[at]amc239[.]com, hosted with Titan.email service",
+                "jiraboom[.]pro (Hosted a spoof of Der Spiegel)",
+                "https://tinyurl[.]com/google-vpn-download\nredirects to: ",
+                "https://tinyurl[.]com/google-vpn-download redirects to: ",
+                "evil[.]example[.]com hosts a copy of the ministry's site",
+                "evil[.]com - parked",
+            ],
+        ),
+        (
+            Class::Wrapped,
+            &[
+                "https://twitter[.]com/new_observation/status/1562640310273 921025",
+                "https://www[.]freelancer[.]com/projects/articles/ Writing-article s-35666510/details",
+                "http://89ijlop.blogspot[.]com/2021/12/why-boycott-beijing-win ter-olympics_5.html",
+                "https:// evil[.]com/page",
+                "evil [.] com",
+            ],
+        ),
+        (
+            Class::Malformed,
+            &[
+                "t[.]/RGUD_bot",
+                "v21b4327d6881be1893fd2a8431317f6b",
+                "evil[.]com worse[.]com",
+                "evil[.]com\nworse[.]com",
+                "evil[.]com\n,worse[.]com,x\n,,\n,c.com\n,d.com",
+                "evil[.]com, worse[.]com and worst[.]com",
+            ],
+        ),
+        (Class::Suspect, &["evil.notatld"]),
+        (
+            Class::Count,
+            &[
+                "63 accounts",
+                "4,789 accounts",
+                "18 Instagram accounts",
+                "5 Groups ",
+                "1 Page",
+                "About 40 Pages",
+            ],
+        ),
+        (
+            Class::Text,
+            &[
+                "About 1,300 accounts joined one or more of these Groups",
+                "5,200 accounts followed one or more of these Instagram accounts.",
+                "BDAnalytica",
+                "Newstop:Afrique",
+                "Using bit[.]ly to hide the ultimate destination of malicious links",
+                "Using MediaFire[.]com",
+                "Titan.email is the provider",
+                "Around $1.2 million in spending for ads on Facebook",
+                "2 of the accounts posed as journalists",
+                "Sharing on X / Twitter",
+            ],
+        ),
+        (Class::Empty, &["", " \u{200b}\u{a0}"]),
+    ];
+
     #[test]
     fn cells_of_a_kill_chain_table_are_classified() {
-        let cases: [(Class, &[&str]); 8] = [
-            (
-                Class::Indicator,
-                &["usmimedia[.]com", " https[:]//t[.]me/newstopafrique\n", "#peoplesay"],
-            ),
-            (
-                Class::Annotated,
-                &[
-                    "info[at]amc239[.]com, hosted with Titan.email service",
-                    "jiraboom[.]pro (Hosted a spoof of Der Spiegel)",
-                    "https://tinyurl[.]com/google-vpn-download\nredirects to: ",
-                    "https://tinyurl[.]com/google-vpn-download redirects to: ",
-                    "evil[.]example[.]com hosts a copy of the ministry's site",
-                    "evil[.]com - parked",
-                ],
-            ),
-            (
-                Class::Wrapped,
-                &[
-                    "https://twitter[.]com/new_observation/status/1562640310273 921025",
-                    "https://www[.]freelancer[.]com/projects/articles/ Writing-article s-35666510/details",
-                    "http://89ijlop.blogspot[.]com/2021/12/why-boycott-beijing-win ter-olympics_5.html",
-                    "https:// evil[.]com/page",
-                    "evil [.] com",
-                ],
-            ),
-            (
-                Class::Malformed,
-                &[
-                    "t[.]/RGUD_bot",
-                    "v21b4327d6881be1893fd2a8431317f6b",
-                    "evil[.]com worse[.]com",
-                    "evil[.]com\nworse[.]com",
-                    "evil[.]com\n,worse[.]com,x\n,,\n,c.com\n,d.com",
-                    "evil[.]com, worse[.]com and worst[.]com",
-                ],
-            ),
-            (Class::Suspect, &["evil.notatld"]),
-            (
-                Class::Count,
-                &[
-                    "63 accounts",
-                    "4,789 accounts",
-                    "18 Instagram accounts",
-                    "5 Groups ",
-                    "1 Page",
-                    "About 40 Pages",
-                ],
-            ),
-            (
-                Class::Text,
-                &[
-                    "About 1,300 accounts joined one or more of these Groups",
-                    "5,200 accounts followed one or more of these Instagram accounts.",
-                    "BDAnalytica",
-                    "Newstop:Afrique",
-                    "Using bit[.]ly to hide the ultimate destination of malicious links",
-                    "Using MediaFire[.]com",
-                    "Titan.email is the provider",
-                    "Around $1.2 million in spending for ads on Facebook",
-                    "2 of the accounts posed as journalists",
-                    "Sharing on X / Twitter",
-                ],
-            ),
-            (Class::Empty, &["", " \u{200b}\u{a0}"]),
-        ];
-        for (expected, cells) in cases {
+        for (expected, cells) in KILL_CHAIN_CELLS {
             for cell in cells {
                 assert_eq!(class(cell, Setting::Prose), expected, "{cell:?}");
             }
