@@ -48,13 +48,13 @@ pub struct HubOptions {
     /// Issues certificates.
     pub authority: Authority,
     /// Live connections, to be cut when rights end.
-    pub connections: Arc<ConnectionRegistry>,
+    pub connections: ConnectionRegistry,
     /// Seals cursors.
     pub cursor_key: [u8; CURSOR_KEY_LEN],
     /// The clock: microseconds since 1970.
     pub clock: fn() -> Timestamp,
     /// Lifetime of agents' certificates, in seconds.
-    pub certificate_lifetime_secs: u64,
+    pub certificate_lifetime_secs: u32,
 }
 
 pub(crate) struct Shared {
@@ -64,9 +64,9 @@ pub(crate) struct Shared {
     read_only: RwLock<Option<String>>,
     sealer: Sealer,
     authority: Authority,
-    connections: Arc<ConnectionRegistry>,
+    connections: ConnectionRegistry,
     clock: fn() -> Timestamp,
-    certificate_lifetime_secs: u64,
+    certificate_lifetime_secs: u32,
 }
 
 /// Why a log cannot be folded.
@@ -294,9 +294,11 @@ impl Shared {
         self.head.send_replace(ordinal);
         for entry in entries {
             match &entry.event {
-                Event::AgentRevoked { member, agent, .. } => self.connections.cancel_agent(*member, agent),
+                Event::AgentRevoked { member, agent, .. } => {
+                    self.connections.cancel_agent(*member, agent);
+                }
                 Event::MemberStandingChanged { member, standing, .. } if *standing != Standing::Active => {
-                    self.connections.cancel_member(*member)
+                    self.connections.cancel_member(*member);
                 }
                 _ => {}
             }

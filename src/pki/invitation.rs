@@ -12,8 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{KeyPair, PublicKeyData};
 use rustls::pki_types::pem::{PemObject, SectionKind};
 
-use super::authority::Issued;
 use super::certificate::{self, BadCertificate, Serial};
+use super::issue::Issued;
 use crate::domain::id::Timestamp;
 
 /// The longest token, in characters. Ours have about 1,400.

@@ -17,7 +17,11 @@ mod validity;
 
 mod csr;
 
+mod template;
+
 mod authority;
+
+mod issue;
 
 mod invitation;
 
@@ -30,11 +34,12 @@ mod registry;
 #[cfg(test)]
 mod handshake_tests;
 
-pub use authority::{AGENT_LIFETIME_SECS, Authority, AuthorityError, INVITATION_LIFETIME_SECS, Issued};
-pub use certificate::{BadCertificate, PeerCertificate, SERIAL_BYTES_MAX, Serial, chain_not_after, peer_certificate};
+pub use authority::{Authority, AuthorityError};
+pub use certificate::{BadCertificate, PeerCertificate, SERIAL_BYTES_MAX, Serial, certificate_pem, chain_not_after, peer_certificate};
 pub use csr::{CSR_BYTES_MAX, CsrError, KeyAndCsr, new_key_and_csr};
 pub use identity::{BadIdentity, BadTrustDomain, Identity, TRUST_DOMAIN_CHARS_MAX, TrustDomain};
 pub use invitation::{InvitationToken, TOKEN_CHARS_MAX, TokenError};
+pub use issue::{AGENT_LIFETIME_SECS, INVITATION_LIFETIME_SECS, Issued};
 pub use private_file::{create_private, write_private};
 pub use registry::{ConnectionLimits, ConnectionRegistry, Registration, TooManyConnections};
 pub use tls::{KeyAndChain, TlsError, client_config, server_config};

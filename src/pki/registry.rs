@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::certificate::Serial;
+use super::certificate::{PeerCertificate, Serial};
 use super::identity::Identity;
 use crate::domain::agent::AgentName;
-use crate::domain::id::{InvitationId, MemberId};
+use crate::domain::id::{InvitationId, MemberId, Timestamp};
 
 /// How many connections may be open at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,30 +64,50 @@ impl ConnectionRegistry {
         }
     }
 
-    /// Enters the connection of an agent, by the serial number of its certificate. It counts until the returned
-    /// [`Registration`] is dropped. Look at the roster *after* this (see the top of the file).
+    /// Enters a connection under its peer's certificate. It counts until the returned [`Registration`] is dropped, and
+    /// [`ConnectionRegistry::cancel_expired`] cuts it when the certificate ends. Look at the roster *after* this (see
+    /// the top of the file).
+    pub fn register_peer(&self, peer: &PeerCertificate) -> Result<Registration, TooManyConnections> {
+        self.enter(Connection {
+            serial: peer.serial,
+            identity: peer.identity.clone(),
+            not_after: peer.not_after,
+            token: CancellationToken::new(),
+        })
+    }
+
+    /// Enters a connection of an agent whose certificate's end the caller watches itself; otherwise like
+    /// [`ConnectionRegistry::register_peer`].
     pub fn register(
         &self,
         serial: Serial,
         member: MemberId,
         agent: &AgentName,
     ) -> Result<Registration, TooManyConnections> {
-        self.enter(
+        self.enter(Connection {
             serial,
-            Identity::Agent {
+            identity: Identity::Agent {
                 member,
                 agent: agent.clone(),
             },
-        )
+            not_after: Timestamp(i64::MAX),
+            token: CancellationToken::new(),
+        })
     }
 
-    /// Enters the connection of somebody who is about to enrol.
-    pub fn register_invitation(
-        &self,
-        serial: Serial,
-        invitation: InvitationId,
-    ) -> Result<Registration, TooManyConnections> {
-        self.enter(serial, Identity::Invitation(invitation))
+    /// Cuts all connections whose certificates ended before `now`, and says how many there were. To be called about
+    /// once a second: it looks only at those that are due.
+    pub fn cancel_expired(&self, now: Timestamp) -> usize {
+        let mut live = self.live();
+        let kept = live.by_end.split_off(&(now, 0));
+        let due = std::mem::replace(&mut live.by_end, kept);
+        let tokens: Vec<_> = due
+            .iter()
+            .filter_map(|(_, id)| live.connections.get(id))
+            .map(|found| found.token.clone())
+            .collect();
+        drop(live);
+        cancel_all(&tokens)
     }
 
     /// Cuts all connections of one agent and says how many there were. They leave the counts when their tasks end.
@@ -124,46 +144,41 @@ impl ConnectionRegistry {
         self.live().of_holder(Holder::Member(member))
     }
 
-    fn enter(&self, serial: Serial, identity: Identity) -> Result<Registration, TooManyConnections> {
-        let holder = Holder::of(&identity);
-        let token = CancellationToken::new();
+    fn enter(&self, connection: Connection) -> Result<Registration, TooManyConnections> {
+        let holder = Holder::of(&connection.identity);
+        let token = connection.token.clone();
         let mut live = self.live();
-        if live.connections.len() >= self.limits.total_max {
-            return Err(TooManyConnections::Total {
-                max: self.limits.total_max,
-            });
-        }
-        let (max, refusal) = match holder {
-            Holder::Member(_) => {
-                let max = self.limits.per_member_max;
-                (max, TooManyConnections::Member { max })
-            }
-            Holder::Invitation(_) => {
-                let max = self.limits.per_invitation_max;
-                (max, TooManyConnections::Invitation { max })
-            }
-        };
-        if live.of_holder(holder) >= max {
-            return Err(refusal);
-        }
+        self.check_room(&live, holder)?;
         let id = live.next_id;
         live.next_id += 1;
-        live.connections.insert(
-            id,
-            Connection {
-                serial,
-                identity,
-                token: token.clone(),
-            },
-        );
         live.by_holder.entry(holder).or_default().insert(id);
+        live.by_end.insert((connection.not_after, id));
+        live.connections.insert(id, connection);
         drop(live);
         Ok(Registration {
             id,
-            holder,
             token,
             live: Arc::clone(&self.live),
         })
+    }
+
+    fn check_room(&self, live: &Live, holder: Holder) -> Result<(), TooManyConnections> {
+        let ConnectionLimits {
+            total_max,
+            per_member_max,
+            per_invitation_max,
+        } = self.limits;
+        if live.connections.len() >= total_max {
+            return Err(TooManyConnections::Total { max: total_max });
+        }
+        let held = live.of_holder(holder);
+        match holder {
+            Holder::Member(_) if held >= per_member_max => Err(TooManyConnections::Member { max: per_member_max }),
+            Holder::Invitation(_) if held >= per_invitation_max => Err(TooManyConnections::Invitation {
+                max: per_invitation_max,
+            }),
+            Holder::Member(_) | Holder::Invitation(_) => Ok(()),
+        }
     }
 
     fn cancel(&self, holder: Holder, meant: impl Fn(&Connection) -> bool) -> usize {
@@ -174,12 +189,8 @@ impl ConnectionRegistry {
             .filter(|connection| meant(connection))
             .map(|found| found.token.clone())
             .collect();
-        // Cancelling wakes tasks, which may come straight back to this lock.
         drop(live);
-        for token in &tokens {
-            token.cancel();
-        }
-        tokens.len()
+        cancel_all(&tokens)
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
@@ -193,7 +204,6 @@ impl ConnectionRegistry {
 #[must_use = "dropping it takes the connection out of the registry"]
 pub struct Registration {
     id: u64,
-    holder: Holder,
     token: CancellationToken,
     live: Arc<Mutex<Live>>,
 }
@@ -207,7 +217,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        lock(&self.live).remove(self.id, self.holder);
+        lock(&self.live).remove(self.id);
         self.token.cancel();
     }
 }
@@ -255,6 +265,7 @@ impl Holder {
 struct Connection {
     serial: Serial,
     identity: Identity,
+    not_after: Timestamp,
     token: CancellationToken,
 }
 
@@ -263,6 +274,8 @@ struct Live {
     next_id: u64,
     connections: HashMap<u64, Connection>,
     by_holder: HashMap<Holder, BTreeSet<u64>>,
+    /// Those not yet cut for their age, by the end of their certificates.
+    by_end: BTreeSet<(Timestamp, u64)>,
 }
 
 impl Live {
@@ -270,8 +283,12 @@ impl Live {
         self.by_holder.get(&holder).map_or(0, BTreeSet::len)
     }
 
-    fn remove(&mut self, id: u64, holder: Holder) {
-        self.connections.remove(&id);
+    fn remove(&mut self, id: u64) {
+        let Some(connection) = self.connections.remove(&id) else {
+            return;
+        };
+        self.by_end.remove(&(connection.not_after, id));
+        let holder = Holder::of(&connection.identity);
         if let Some(ids) = self.by_holder.get_mut(&holder) {
             ids.remove(&id);
             // An empty set left behind for each member and invitation ever seen would be a slow leak.
@@ -280,6 +297,12 @@ impl Live {
             }
         }
     }
+}
+
+/// Called without the lock: cancelling wakes tasks, which may come straight back to it.
+fn cancel_all(tokens: &[CancellationToken]) -> usize {
+    tokens.iter().for_each(CancellationToken::cancel);
+    tokens.len()
 }
 
 /// Nothing under the lock panics, so it is never poisoned halfway through a change; and to refuse to revoke because
@@ -310,6 +333,17 @@ mod tests {
         name.parse().unwrap()
     }
 
+    fn peer(identity: Identity, not_after: i64) -> PeerCertificate {
+        let (spki_sha256, fingerprint) = ([0; 32], [0; 32]);
+        PeerCertificate {
+            identity,
+            serial: serial(1),
+            not_after: Timestamp(not_after),
+            spki_sha256,
+            fingerprint,
+        }
+    }
+
     fn registry() -> ConnectionRegistry {
         ConnectionRegistry::new(ConnectionLimits {
             total_max: 6,
@@ -326,7 +360,9 @@ mod tests {
         let b1 = registry.register(serial(3), member(1), &agent("b")).unwrap();
         let other = registry.register(serial(1), member(2), &agent("a")).unwrap();
         let invitation = InvitationId(Uuid::from_u128(1));
-        let enrolling = registry.register_invitation(serial(1), invitation).unwrap();
+        let enrolling = registry
+            .register_peer(&peer(Identity::Invitation(invitation), 9))
+            .unwrap();
         let cut = || [&a1, &a2, &b1, &other, &enrolling].map(|one| one.token().is_cancelled());
 
         assert_eq!(registry.cancel_certificate(member(1), serial(9)), 0);
@@ -359,8 +395,10 @@ mod tests {
         first.push(enter(1).unwrap());
 
         let invitation = InvitationId(Uuid::from_u128(1));
-        let enrolling = registry.register_invitation(serial(2), invitation).unwrap();
-        let again = registry.register_invitation(serial(2), invitation);
+        let enrolling = registry
+            .register_peer(&peer(Identity::Invitation(invitation), 9))
+            .unwrap();
+        let again = registry.register_peer(&peer(Identity::Invitation(invitation), 9));
         assert_eq!(again.unwrap_err(), TooManyConnections::Invitation { max: 1 });
 
         let others = [enter(2).unwrap(), enter(3).unwrap()];
@@ -371,10 +409,40 @@ mod tests {
 
         drop((first, others, last));
         let live = registry.live();
-        assert!(
-            live.connections.is_empty() && live.by_holder.is_empty(),
-            "nothing is kept of those who left"
+        let empty = live.connections.is_empty() && live.by_holder.is_empty() && live.by_end.is_empty();
+        assert!(empty, "nothing is kept of those who left");
+    }
+
+    #[test]
+    fn a_connection_ends_with_its_certificate_and_not_before() {
+        let registry = registry();
+        let holding = |name| Identity::Agent {
+            member: member(1),
+            agent: agent(name),
+        };
+        let first = registry.register_peer(&peer(holding("a"), 100)).unwrap();
+        let second = registry.register_peer(&peer(holding("b"), 200)).unwrap();
+        let endless = registry.register(serial(1), member(2), &agent("c")).unwrap();
+        let cut = || [&first, &second, &endless].map(|one| one.token().is_cancelled());
+
+        assert_eq!(
+            (registry.cancel_expired(Timestamp(100)), cut()),
+            (0, [false; 3]),
+            "its last moment still counts"
         );
+        assert_eq!(
+            (registry.cancel_expired(Timestamp(101)), cut()),
+            (1, [true, false, false])
+        );
+        assert_eq!(
+            (registry.cancel_expired(Timestamp(150)), cut()),
+            (0, [true, false, false])
+        );
+        assert_eq!(
+            (registry.cancel_expired(Timestamp(i64::MAX)), cut()),
+            (1, [true, true, false])
+        );
+        assert_eq!(registry.total(), 3, "they count until their tasks end");
     }
 
     #[test]
