@@ -113,7 +113,10 @@ impl Caller {
     }
 
     fn actor(&self) -> Option<Actor> {
-        Some(Actor { member: self.member, agent: self.agent.clone() })
+        Some(Actor {
+            member: self.member,
+            agent: self.agent.clone(),
+        })
     }
 }
 
@@ -165,16 +168,23 @@ impl Hub {
         let mut views = Views::default();
         let mut undecodable = None;
         let head = log.head();
-        log.reader().replay(&mut |seq, bytes| match Entry::decode(bytes.clone()) {
-            Ok(entry) => views.apply(&entry),
-            Err(reason) => {
-                undecodable.get_or_insert(OpenError::Decode { seq: seq.0, reason });
-            }
-        })?;
+        log.reader()
+            .replay(&mut |seq, bytes| match Entry::decode(bytes.clone()) {
+                Ok(entry) => views.apply(&entry),
+                Err(reason) => {
+                    undecodable.get_or_insert(OpenError::Decode { seq: seq.0, reason });
+                }
+            })?;
         if let Some(error) = undecodable {
             return Err(error);
         }
-        let HubOptions { authority, connections, cursor_key, clock, certificate_lifetime_secs } = options;
+        let HubOptions {
+            authority,
+            connections,
+            cursor_key,
+            clock,
+            certificate_lifetime_secs,
+        } = options;
         let shared = Arc::new(Shared {
             head: watch::channel(views.indicators.ordinal()).0,
             views: RwLock::new(views),
@@ -194,7 +204,9 @@ impl Hub {
     /// that was issued and has not ended. Asked on every request, so that a change acts on open connections.
     pub fn authenticate(&self, certificate: &PeerCertificate) -> Result<Caller, HubError> {
         let Identity::Agent { member, agent } = &certificate.identity else {
-            return Err(HubError::Denied("an invitation's certificate opens the enrolment service only"));
+            return Err(HubError::Denied(
+                "an invitation's certificate opens the enrolment service only",
+            ));
         };
         let views = self.shared.read();
         let unknown = HubError::Unauthenticated("the certificate belongs to no agent of this hub");
@@ -242,7 +254,11 @@ impl Hub {
         if self.shared.read().indicators.next_due().is_none_or(|due| due > now) {
             return Ok(());
         }
-        let entry = Entry { at: now, actor: None, event: Event::ClockTicked { now } };
+        let entry = Entry {
+            at: now,
+            actor: None,
+            event: Event::ClockTicked { now },
+        };
         self.sequencer
             .propose(move |_, staged| {
                 if !staged.alone() {
@@ -258,8 +274,18 @@ impl Hub {
     pub fn condition(&self) -> Condition {
         Condition {
             hub_name: self.shared.read().hub_name.clone(),
-            log: self.shared.log_head.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
-            read_only: self.shared.read_only.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
+            log: self
+                .shared
+                .log_head
+                .read()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+                .clone(),
+            read_only: self
+                .shared
+                .read_only
+                .read()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+                .clone(),
         }
     }
 

@@ -91,9 +91,14 @@ impl Sequencer {
     /// Starts the thread. It ends, and closes the log, when all senders are gone.
     pub fn start(log: Log, shared: Arc<Shared>) -> std::io::Result<(Sequencer, std::thread::JoinHandle<()>)> {
         let (proposals, waiting) = mpsc::channel(PROPOSALS_WAITING_MAX);
-        let thread = std::thread::Builder::new()
-            .name("sequencer".into())
-            .spawn(move || Worker { log, shared, stopped: None }.run(waiting))?;
+        let thread = std::thread::Builder::new().name("sequencer".into()).spawn(move || {
+            Worker {
+                log,
+                shared,
+                stopped: None,
+            }
+            .run(waiting)
+        })?;
         Ok((Sequencer { proposals }, thread))
     }
 
@@ -207,10 +212,13 @@ impl Worker {
                 staged.entries.iter().for_each(|(entry, _)| views.apply(entry));
                 views.indicators.ordinal()
             };
-            self.shared.after_write(head, ordinal, staged.entries.iter().map(|(entry, _)| entry));
+            self.shared
+                .after_write(head, ordinal, staged.entries.iter().map(|(entry, _)| entry));
         }
         let views = self.shared.read();
-        completions.into_iter().for_each(|completion| completion(&views, written.clone()));
+        completions
+            .into_iter()
+            .for_each(|completion| completion(&views, written.clone()));
     }
 
     fn append(&mut self, staged: &Staged) -> Result<(), HubError> {
