@@ -49,15 +49,27 @@ pub async fn not_found(request: Request) -> Response {
 
 /// The agent that [`authenticate`] let through.
 pub fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
-    request.extensions().get::<Caller>().cloned().ok_or_else(|| Status::unauthenticated("no agent"))
+    request
+        .extensions()
+        .get::<Caller>()
+        .cloned()
+        .ok_or_else(|| Status::unauthenticated("no agent"))
 }
 
 /// The invitation that [`authenticate`] let through.
 pub fn invitation<T>(request: &tonic::Request<T>) -> Result<InvitationId, Status> {
-    request.extensions().get::<InvitationId>().copied().ok_or_else(|| Status::unauthenticated("no invitation"))
+    request
+        .extensions()
+        .get::<InvitationId>()
+        .copied()
+        .ok_or_else(|| Status::unauthenticated("no invitation"))
 }
 
 /// The peer behind a request.
 pub fn peer<T>(request: &tonic::Request<T>) -> Result<Peer, Status> {
-    request.extensions().get::<Peer>().cloned().ok_or_else(|| Status::unauthenticated("no peer"))
+    request
+        .extensions()
+        .get::<Peer>()
+        .cloned()
+        .ok_or_else(|| Status::unauthenticated("no peer"))
 }

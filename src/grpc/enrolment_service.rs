@@ -29,7 +29,12 @@ impl EnrolmentService for Service {
         let wire::EnrollRequest { csr_pem } = request.into_inner();
         check_csr(&csr_pem)?;
         let enrolment = self.hub.enroll(invitation, &csr_pem).await.map_err(status::from_hub)?;
-        let Enrolment { chain_pem, ca_pem, member, agent } = enrolment;
+        let Enrolment {
+            chain_pem,
+            ca_pem,
+            member,
+            agent,
+        } = enrolment;
         Ok(Response::new(wire::EnrollResponse {
             certificate_chain_pem: chain_pem,
             ca_pem,
@@ -43,7 +48,10 @@ impl EnrolmentService for Service {
 pub(super) fn check_csr(csr_pem: &str) -> Result<(), Status> {
     match csr_pem.len() {
         0 => Err(status::invalid(Violation::new("csr_pem", "must not be empty"))),
-        CSR_BYTES_MAX.. => Err(status::invalid(Violation::new("csr_pem", "must be shorter than 16 KiB"))),
+        CSR_BYTES_MAX.. => Err(status::invalid(Violation::new(
+            "csr_pem",
+            "must be shorter than 16 KiB",
+        ))),
         _ => Ok(()),
     }
 }

@@ -42,7 +42,12 @@ impl FeedService for Service {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let caller = access::caller(&request)?;
         let peer = access::peer(&request)?;
-        let wire::SubscribeRequest { filter, cursor, name, until_live } = request.into_inner();
+        let wire::SubscribeRequest {
+            filter,
+            cursor,
+            name,
+            until_live,
+        } = request.into_inner();
         if name.len() > NAME_BYTES_MAX {
             let reason = format!("must have at most {NAME_BYTES_MAX} bytes");
             return Err(status::invalid(Violation::new("name", reason)));
@@ -97,7 +102,12 @@ async fn send_all(
 const UPSERTS: u32 = 1;
 
 fn response(batch: Batch) -> Encoded {
-    let Batch { upserts, removals, cursor, live } = batch;
+    let Batch {
+        upserts,
+        removals,
+        cursor,
+        live,
+    } = batch;
     let mut response = Encoded::default();
     for release in &upserts {
         response.push_field(UPSERTS, &convert::indicator_parts(release));

@@ -40,8 +40,14 @@ impl MembershipService for Service {
         let wire::AddMemberRequest { name, kind } = request.into_inner();
         let name = Name::parse("name", &name).map_err(status::invalid)?;
         let kind = convert::member_kind("kind", kind).map_err(status::invalid)?;
-        let member = self.hub.add_member(&caller, name, kind).await.map_err(status::from_hub)?;
-        Ok(Response::new(wire::AddMemberResponse { member: Some(convert::member(&member)) }))
+        let member = self
+            .hub
+            .add_member(&caller, name, kind)
+            .await
+            .map_err(status::from_hub)?;
+        Ok(Response::new(wire::AddMemberResponse {
+            member: Some(convert::member(&member)),
+        }))
     }
 
     async fn list_members(
@@ -51,7 +57,10 @@ impl MembershipService for Service {
         let caller = access::caller(&request)?;
         let wire::ListMembersRequest {} = request.into_inner();
         let members = self.hub.members().iter().map(convert::member).collect();
-        Ok(Response::new(wire::ListMembersResponse { members, own_member_id: caller.member.to_string() }))
+        Ok(Response::new(wire::ListMembersResponse {
+            members,
+            own_member_id: caller.member.to_string(),
+        }))
     }
 
     async fn suspend_member(
@@ -63,7 +72,9 @@ impl MembershipService for Service {
         let (id, reason) = (member_id("id", &id)?, reason_text(&reason)?);
         let changed = self.hub.change_standing(&caller, id, Standing::Suspended, reason).await;
         let member = changed.map_err(status::from_hub)?;
-        Ok(Response::new(wire::SuspendMemberResponse { member: Some(convert::member(&member)) }))
+        Ok(Response::new(wire::SuspendMemberResponse {
+            member: Some(convert::member(&member)),
+        }))
     }
 
     async fn resume_member(
@@ -73,9 +84,14 @@ impl MembershipService for Service {
         let caller = access::caller(&request)?;
         let wire::ResumeMemberRequest { id } = request.into_inner();
         let id = member_id("id", &id)?;
-        let changed = self.hub.change_standing(&caller, id, Standing::Active, Text::default()).await;
+        let changed = self
+            .hub
+            .change_standing(&caller, id, Standing::Active, Text::default())
+            .await;
         let member = changed.map_err(status::from_hub)?;
-        Ok(Response::new(wire::ResumeMemberResponse { member: Some(convert::member(&member)) }))
+        Ok(Response::new(wire::ResumeMemberResponse {
+            member: Some(convert::member(&member)),
+        }))
     }
 
     async fn remove_member(
@@ -87,7 +103,9 @@ impl MembershipService for Service {
         let (id, reason) = (member_id("id", &id)?, reason_text(&reason)?);
         let changed = self.hub.change_standing(&caller, id, Standing::Removed, reason).await;
         let member = changed.map_err(status::from_hub)?;
-        Ok(Response::new(wire::RemoveMemberResponse { member: Some(convert::member(&member)) }))
+        Ok(Response::new(wire::RemoveMemberResponse {
+            member: Some(convert::member(&member)),
+        }))
     }
 
     async fn create_group(
@@ -98,7 +116,9 @@ impl MembershipService for Service {
         let wire::CreateGroupRequest { name } = request.into_inner();
         let name = Name::parse("name", &name).map_err(status::invalid)?;
         let group = self.hub.create_group(&caller, name).await.map_err(status::from_hub)?;
-        Ok(Response::new(wire::CreateGroupResponse { group: Some(convert::group(&group)) }))
+        Ok(Response::new(wire::CreateGroupResponse {
+            group: Some(convert::group(&group)),
+        }))
     }
 
     async fn list_groups(
@@ -118,8 +138,14 @@ impl MembershipService for Service {
         let caller = access::caller(&request)?;
         let wire::AddGroupMemberRequest { group_id, member_id } = request.into_inner();
         let (group, member) = (self::group_id(&group_id)?, self::member_id("member_id", &member_id)?);
-        let group = self.hub.add_to_group(&caller, group, member).await.map_err(status::from_hub)?;
-        Ok(Response::new(wire::AddGroupMemberResponse { group: Some(convert::group(&group)) }))
+        let group = self
+            .hub
+            .add_to_group(&caller, group, member)
+            .await
+            .map_err(status::from_hub)?;
+        Ok(Response::new(wire::AddGroupMemberResponse {
+            group: Some(convert::group(&group)),
+        }))
     }
 
     async fn remove_group_member(
@@ -129,8 +155,14 @@ impl MembershipService for Service {
         let caller = access::caller(&request)?;
         let wire::RemoveGroupMemberRequest { group_id, member_id } = request.into_inner();
         let (group, member) = (self::group_id(&group_id)?, self::member_id("member_id", &member_id)?);
-        let group = self.hub.remove_from_group(&caller, group, member).await.map_err(status::from_hub)?;
-        Ok(Response::new(wire::RemoveGroupMemberResponse { group: Some(convert::group(&group)) }))
+        let group = self
+            .hub
+            .remove_from_group(&caller, group, member)
+            .await
+            .map_err(status::from_hub)?;
+        Ok(Response::new(wire::RemoveGroupMemberResponse {
+            group: Some(convert::group(&group)),
+        }))
     }
 
     async fn create_invitation(
@@ -138,7 +170,12 @@ impl MembershipService for Service {
         request: Request<wire::CreateInvitationRequest>,
     ) -> Result<Response<wire::CreateInvitationResponse>, Status> {
         let caller = access::caller(&request)?;
-        let wire::CreateInvitationRequest { member_id, agent, roles, lifetime_secs } = request.into_inner();
+        let wire::CreateInvitationRequest {
+            member_id,
+            agent,
+            roles,
+            lifetime_secs,
+        } = request.into_inner();
         let member = self::member_id("member_id", &member_id)?;
         let agent = agent_name(&agent)?;
         let roles = convert::roles("roles", &roles).map_err(status::invalid)?;
@@ -178,11 +215,21 @@ impl MembershipService for Service {
         request: Request<wire::RevokeAgentRequest>,
     ) -> Result<Response<wire::RevokeAgentResponse>, Status> {
         let caller = access::caller(&request)?;
-        let wire::RevokeAgentRequest { member_id, agent, reason } = request.into_inner();
+        let wire::RevokeAgentRequest {
+            member_id,
+            agent,
+            reason,
+        } = request.into_inner();
         let member = self::member_id("member_id", &member_id)?;
         let (agent, reason) = (agent_name(&agent)?, reason_text(&reason)?);
-        let agent = self.hub.revoke_agent(&caller, member, agent, reason).await.map_err(status::from_hub)?;
-        Ok(Response::new(wire::RevokeAgentResponse { agent: Some(convert::agent(&agent)) }))
+        let agent = self
+            .hub
+            .revoke_agent(&caller, member, agent, reason)
+            .await
+            .map_err(status::from_hub)?;
+        Ok(Response::new(wire::RevokeAgentResponse {
+            agent: Some(convert::agent(&agent)),
+        }))
     }
 
     async fn renew_certificate(

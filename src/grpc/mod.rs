@@ -63,11 +63,21 @@ pub fn router(hub: &Hub) -> Router {
 
     let mut routes = Routes::builder();
     routes
-        .add_service(limited!(PublishServiceServer::new(publish_service::Service::new(hub.clone()))))
-        .add_service(limited!(FeedServiceServer::new(feed_service::Service::new(hub.clone()))))
-        .add_service(limited!(QueryServiceServer::new(query_service::Service::new(hub.clone()))))
-        .add_service(limited!(MembershipServiceServer::new(membership_service::Service::new(hub.clone()))))
-        .add_service(limited!(EnrolmentServiceServer::new(enrolment_service::Service::new(hub.clone()))))
+        .add_service(limited!(PublishServiceServer::new(publish_service::Service::new(
+            hub.clone()
+        ))))
+        .add_service(limited!(FeedServiceServer::new(feed_service::Service::new(
+            hub.clone()
+        ))))
+        .add_service(limited!(QueryServiceServer::new(query_service::Service::new(
+            hub.clone()
+        ))))
+        .add_service(limited!(MembershipServiceServer::new(
+            membership_service::Service::new(hub.clone())
+        )))
+        .add_service(limited!(EnrolmentServiceServer::new(enrolment_service::Service::new(
+            hub.clone()
+        ))))
         .add_service(health);
     match reflection {
         Ok(reflection) => {
@@ -75,7 +85,11 @@ pub fn router(hub: &Hub) -> Router {
         }
         Err(error) => tracing::error!(%error, "reflection is off: the descriptors cannot be served"),
     }
-    let router = routes.routes().into_axum_router().reset_fallback().fallback(access::not_found);
+    let router = routes
+        .routes()
+        .into_axum_router()
+        .reset_fallback()
+        .fallback(access::not_found);
     router.layer(axum::middleware::from_fn_with_state(hub.clone(), access::authenticate))
 }
 

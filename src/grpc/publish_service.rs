@@ -47,17 +47,30 @@ impl PublishService for Service {
         let caller = access::caller(&request)?;
         let peer = access::peer(&request)?;
         let (answers, answered) = tokio::sync::mpsc::channel(UNANSWERED_MAX);
-        tokio::spawn(publish_all(self.hub.clone(), caller, peer, request.into_inner(), answers));
+        tokio::spawn(publish_all(
+            self.hub.clone(),
+            caller,
+            peer,
+            request.into_inner(),
+            answers,
+        ));
         // Answers come in the order of the requests, though the hub works on many at once.
         let in_order = ReceiverStream::new(answered).then(|answer: tokio::task::JoinHandle<_>| async {
-            answer.await.unwrap_or_else(|_| Err(Status::internal("the request was dropped")))
+            answer
+                .await
+                .unwrap_or_else(|_| Err(Status::internal("the request was dropped")))
         });
         Ok(Response::new(Box::pin(in_order)))
     }
 
     async fn revise(&self, request: Request<wire::ReviseRequest>) -> Result<Response<wire::ReviseResponse>, Status> {
         let caller = access::caller(&request)?;
-        let wire::ReviseRequest { id, expected_revision, draft, request_id } = request.into_inner();
+        let wire::ReviseRequest {
+            id,
+            expected_revision,
+            draft,
+            request_id,
+        } = request.into_inner();
         let id = convert::id::<IndicatorId>("id", &id).map_err(status::invalid)?;
         check_request_id(&request_id).map_err(status::invalid)?;
         if expected_revision == 0 {
@@ -75,12 +88,19 @@ impl PublishService for Service {
             .revise(&caller, id, expected_revision, request_id.into(), content)
             .await
             .map_err(status::from_hub)?;
-        Ok(Response::new(wire::ReviseResponse { id: id.to_string(), revision }))
+        Ok(Response::new(wire::ReviseResponse {
+            id: id.to_string(),
+            revision,
+        }))
     }
 
     async fn retract(&self, request: Request<wire::RetractRequest>) -> Result<Response<wire::RetractResponse>, Status> {
         let caller = access::caller(&request)?;
-        let wire::RetractRequest { ids, reason, confirm_large } = request.into_inner();
+        let wire::RetractRequest {
+            ids,
+            reason,
+            confirm_large,
+        } = request.into_inner();
         check_count("ids", ids.len()).map_err(status::invalid)?;
         let numbered = ids.iter().enumerate();
         let ids = numbered
@@ -88,8 +108,14 @@ impl PublishService for Service {
             .collect::<Result<Vec<_>, _>>()
             .map_err(status::invalid)?;
         let reason = Text::parse("reason", &reason).map_err(status::invalid)?;
-        let outcomes = self.hub.retract(&caller, ids, reason, confirm_large).await.map_err(status::from_hub)?;
-        Ok(Response::new(wire::RetractResponse { results: outcomes.into_iter().map(convert::outcome).collect() }))
+        let outcomes = self
+            .hub
+            .retract(&caller, ids, reason, confirm_large)
+            .await
+            .map_err(status::from_hub)?;
+        Ok(Response::new(wire::RetractResponse {
+            results: outcomes.into_iter().map(convert::outcome).collect(),
+        }))
     }
 }
 
@@ -127,7 +153,11 @@ async fn publish_all(
     }
 }
 
-async fn publish(hub: &Hub, caller: &Caller, items: Vec<wire::PublishItem>) -> Result<Vec<wire::PublishResult>, Status> {
+async fn publish(
+    hub: &Hub,
+    caller: &Caller,
+    items: Vec<wire::PublishItem>,
+) -> Result<Vec<wire::PublishResult>, Status> {
     check_count("items", items.len()).map_err(status::invalid)?;
     let items = items.into_iter().map(item).collect();
     let outcomes = hub.publish(caller, items).await.map_err(status::from_hub)?;
@@ -139,12 +169,18 @@ fn item(item: wire::PublishItem) -> Result<Item, Violation> {
     check_request_id(&request_id)?;
     let draft = draft.ok_or_else(|| Violation::new("draft", "must be given"))?;
     let content = convert::draft(draft).map_err(|violation| violation.within("draft"))?;
-    Ok(Item { request_id: request_id.into(), content })
+    Ok(Item {
+        request_id: request_id.into(),
+        content,
+    })
 }
 
 fn check_request_id(request_id: &str) -> Result<(), Violation> {
     match request_id.len() > REQUEST_ID_BYTES_MAX {
-        true => Err(Violation::new("request_id", format!("must have at most {REQUEST_ID_BYTES_MAX} bytes"))),
+        true => Err(Violation::new(
+            "request_id",
+            format!("must have at most {REQUEST_ID_BYTES_MAX} bytes"),
+        )),
         false => Ok(()),
     }
 }
@@ -152,6 +188,9 @@ fn check_request_id(request_id: &str) -> Result<(), Violation> {
 fn check_count(field: &str, count: usize) -> Result<(), Violation> {
     match (1..=ITEMS_MAX).contains(&count) {
         true => Ok(()),
-        false => Err(Violation::new(field, format!("has {count} items, must have 1 to {ITEMS_MAX}"))),
+        false => Err(Violation::new(
+            field,
+            format!("has {count} items, must have 1 to {ITEMS_MAX}"),
+        )),
     }
 }

@@ -70,7 +70,11 @@ impl QueryService for Service {
         request: Request<wire::SearchIndicatorsRequest>,
     ) -> Result<Response<Encoded>, Status> {
         let caller = access::caller(&request)?;
-        let wire::SearchIndicatorsRequest { filter, page_size, page_token } = request.into_inner();
+        let wire::SearchIndicatorsRequest {
+            filter,
+            page_size,
+            page_token,
+        } = request.into_inner();
         let filter = match filter {
             None => Filter::default(),
             Some(filter) => convert::filter(filter).map_err(|violation| status::invalid(violation.within("filter")))?,
@@ -84,13 +88,20 @@ impl QueryService for Service {
             }
         };
         let token = page_token_bytes(&page_token)?;
-        let page = self.hub.search(&caller, &filter, page_items, token.as_deref()).await.map_err(status::from_hub)?;
+        let page = self
+            .hub
+            .search(&caller, &filter, page_items, token.as_deref())
+            .await
+            .map_err(status::from_hub)?;
         let mut response = Encoded::default();
         for release in &page.releases {
             response.push_field(INDICATORS, &convert::indicator_parts(release));
         }
         let next_page_token = page.next.map(|token| URL_SAFE_NO_PAD.encode(token)).unwrap_or_default();
-        response.push_message(&wire::SearchIndicatorsResponse { indicators: Vec::new(), next_page_token });
+        response.push_message(&wire::SearchIndicatorsResponse {
+            indicators: Vec::new(),
+            next_page_token,
+        });
         Ok(Response::new(response))
     }
 
@@ -100,7 +111,11 @@ impl QueryService for Service {
     ) -> Result<Response<wire::ListCampaignsResponse>, Status> {
         let caller = access::caller(&request)?;
         let wire::ListCampaignsRequest { name_contains } = request.into_inner();
-        let campaigns = self.hub.campaigns(&caller, &name_contains).await.map_err(status::from_hub)?;
+        let campaigns = self
+            .hub
+            .campaigns(&caller, &name_contains)
+            .await
+            .map_err(status::from_hub)?;
         let campaigns = campaigns.into_iter().map(convert::campaign).collect();
         Ok(Response::new(wire::ListCampaignsResponse { campaigns }))
     }
@@ -145,7 +160,10 @@ const MATCH_INDICATOR: u32 = 2;
 
 fn understand(kind: Option<Kind>, value: &str) -> Result<Observable, String> {
     if value.len() > VALUE_BYTES_MAX {
-        return Err(format!("has {} bytes, at most {VALUE_BYTES_MAX} are accepted", value.len()));
+        return Err(format!(
+            "has {} bytes, at most {VALUE_BYTES_MAX} are accepted",
+            value.len()
+        ));
     }
     let observable = match kind {
         None => Observable::parse(value),
@@ -155,7 +173,11 @@ fn understand(kind: Option<Kind>, value: &str) -> Result<Observable, String> {
 }
 
 fn lookup_result(raw: String, understood: Result<Observable, String>, matches: &Matches) -> Encoded {
-    let mut head = wire::LookupResult { raw, truncated: matches.truncated, ..Default::default() };
+    let mut head = wire::LookupResult {
+        raw,
+        truncated: matches.truncated,
+        ..Default::default()
+    };
     match &understood {
         Ok(observable) => {
             head.observable = Some(convert::observable(observable));
@@ -167,7 +189,10 @@ fn lookup_result(raw: String, understood: Result<Observable, String>, matches: &
     result.push_message(&head);
     for (relation, release) in &matches.found {
         let mut found = Encoded::default();
-        found.push_message(&wire::Match { relation: convert::relation(*relation), indicator: None });
+        found.push_message(&wire::Match {
+            relation: convert::relation(*relation),
+            indicator: None,
+        });
         found.push_field(MATCH_INDICATOR, &convert::indicator_parts(release));
         result.push_field(LOOKUP_RESULT_MATCHES, &found.into_parts());
     }
@@ -179,5 +204,7 @@ fn page_token_bytes(token: &str) -> Result<Option<Vec<u8>>, Status> {
         return Ok(None);
     }
     let bytes = URL_SAFE_NO_PAD.decode(token);
-    bytes.map(Some).map_err(|_| status::invalid(Violation::new("page_token", "is none of this query's")))
+    bytes
+        .map(Some)
+        .map_err(|_| status::invalid(Violation::new("page_token", "is none of this query's")))
 }

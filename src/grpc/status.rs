@@ -17,7 +17,9 @@ pub fn from_hub(error: HubError) -> Status {
     let mut details = ErrorDetails::new();
     let (code, reason) = match error {
         HubError::Invalid(violations) => {
-            let violations = violations.into_iter().map(|Violation { field, reason }| FieldViolation::new(field, reason));
+            let violations = violations
+                .into_iter()
+                .map(|Violation { field, reason }| FieldViolation::new(field, reason));
             details.set_bad_request(violations.collect::<Vec<_>>());
             (Code::InvalidArgument, "INVALID")
         }
@@ -42,7 +44,12 @@ pub fn from_hub(error: HubError) -> Status {
         HubError::ReadOnly(text) => {
             tracing::warn!(reason = text, "a change was refused: the hub is read-only");
             details.set_retry_info(Some(std::time::Duration::from_secs(5)));
-            return with_reason(Code::Unavailable, "the hub accepts no changes for now", details, "READ_ONLY");
+            return with_reason(
+                Code::Unavailable,
+                "the hub accepts no changes for now",
+                details,
+                "READ_ONLY",
+            );
         }
         HubError::ShuttingDown => {
             details.set_retry_info(Some(std::time::Duration::from_secs(1)));

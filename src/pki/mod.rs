@@ -37,7 +37,9 @@ mod peer;
 mod handshake_tests;
 
 pub use authority::{Authority, AuthorityError};
-pub use certificate::{BadCertificate, PeerCertificate, SERIAL_BYTES_MAX, Serial, certificate_pem, chain_not_after, peer_certificate};
+pub use certificate::{
+    BadCertificate, PeerCertificate, SERIAL_BYTES_MAX, Serial, certificate_pem, chain_not_after, peer_certificate,
+};
 pub use csr::{CSR_BYTES_MAX, CsrError, KeyAndCsr, new_key_and_csr};
 pub use identity::{BadIdentity, BadTrustDomain, Identity, TRUST_DOMAIN_CHARS_MAX, TrustDomain};
 pub use invitation::{InvitationToken, TOKEN_CHARS_MAX, TokenError};

@@ -3,9 +3,7 @@
 use crate::domain::filter::Filter;
 use crate::domain::handling::{Audience, Embargo, Handling, Tlp};
 use crate::domain::id::{GroupId, MemberId};
-use crate::domain::indicator::{
-    Code, Confidence, Content, Evidence, Severity, Tag, Targets, Text, Ttp, Verdict,
-};
+use crate::domain::indicator::{Code, Confidence, Content, Evidence, Severity, Tag, Targets, Text, Ttp, Verdict};
 use crate::domain::member::MemberKind;
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
@@ -76,7 +74,10 @@ fn observable(raw: &str, kind: i32) -> Result<Observable, Violation> {
 fn quality(observable: &Observable, quality: u32) -> Result<u8, Violation> {
     match (observable.kind(), u8::try_from(quality)) {
         (Kind::Pdq, Ok(quality @ 0..=100)) => Ok(quality),
-        (Kind::Pdq, _) => Err(Violation::new("hash_quality", format!("is {quality}, must be 0 to 100"))),
+        (Kind::Pdq, _) => Err(Violation::new(
+            "hash_quality",
+            format!("is {quality}, must be 0 to 100"),
+        )),
         (_, Ok(0)) => Ok(0),
         _ => Err(Violation::new("hash_quality", "is for PDQ hashes only")),
     }
@@ -94,20 +95,35 @@ fn name<const BYTES_MAX: usize>(field: &str, text: &str) -> Result<Text<BYTES_MA
 }
 
 fn targets(targets: wire::Targets) -> Result<Targets, Violation> {
-    let wire::Targets { countries, languages, events } = targets;
+    let wire::Targets {
+        countries,
+        languages,
+        events,
+    } = targets;
     Ok(Targets {
-        countries: list("countries", CODES_MAX, &countries, |field, code| Code::country(field, code))?,
-        languages: list("languages", CODES_MAX, &languages, |field, code| Code::language(field, code))?,
+        countries: list("countries", CODES_MAX, &countries, |field, code| {
+            Code::country(field, code)
+        })?,
+        languages: list("languages", CODES_MAX, &languages, |field, code| {
+            Code::language(field, code)
+        })?,
         events: list("events", EVENTS_MAX, &events, |field, event| name(field, event))?,
     })
 }
 
 fn evidence(field: &str, evidence: &wire::Evidence) -> Result<Evidence, Violation> {
-    let wire::Evidence { description, reference, sha256 } = evidence;
+    let wire::Evidence {
+        description,
+        reference,
+        sha256,
+    } = evidence;
     let sha256 = match sha256.len() {
         0 => None,
         _ => Some(sha256.as_slice().try_into().map_err(|_| {
-            Violation::new(format!("{field}.sha256"), format!("has {} bytes, must have 32 or none", sha256.len()))
+            Violation::new(
+                format!("{field}.sha256"),
+                format!("has {} bytes, must have 32 or none", sha256.len()),
+            )
         })?),
     };
     Ok(Evidence {
@@ -128,16 +144,29 @@ fn handling(handling: wire::Handling) -> Result<Handling, Violation> {
         expires_at,
     } = handling;
     let tlp = required(&Tlp::ALL, "tlp", tlp)?;
-    let members = list("member_ids", Audience::MEMBERS_MAX, &member_ids, |field, text| id::<MemberId>(field, text))?;
-    let groups = list("group_ids", Audience::GROUPS_MAX, &group_ids, |field, text| id::<GroupId>(field, text))?;
+    let members = list("member_ids", Audience::MEMBERS_MAX, &member_ids, |field, text| {
+        id::<MemberId>(field, text)
+    })?;
+    let groups = list("group_ids", Audience::GROUPS_MAX, &group_ids, |field, text| {
+        id::<GroupId>(field, text)
+    })?;
     let mut handling = Handling::new(tlp, Audience::new(members, groups)?)?;
-    let embargo_members =
-        list("embargo_member_ids", Audience::MEMBERS_MAX, &embargo_member_ids, |field, text| id(field, text))?;
+    let embargo_members = list(
+        "embargo_member_ids",
+        Audience::MEMBERS_MAX,
+        &embargo_member_ids,
+        |field, text| id(field, text),
+    )?;
     handling.government_release = government_release;
     handling.embargo = match embargo_until {
         Some(until) => Some(Embargo::new(moment("embargo_until", until)?, embargo_members)?),
         None if embargo_members.is_empty() => None,
-        None => return Err(Violation::new("embargo_until", "must be given where embargo_member_ids are")),
+        None => {
+            return Err(Violation::new(
+                "embargo_until",
+                "must be given where embargo_member_ids are",
+            ));
+        }
     };
     handling.expires_at = expires_at.map(|time| moment("expires_at", time)).transpose()?;
     Ok(handling)
@@ -163,7 +192,9 @@ pub fn filter(filter: wire::Filter) -> Result<Filter, Violation> {
     } = filter;
     const VALUES_MAX: usize = 256;
     let filter = Filter {
-        kinds: list("kinds", VALUES_MAX, &kinds, |field, kind| required(Kind::ALL, field, *kind))?,
+        kinds: list("kinds", VALUES_MAX, &kinds, |field, kind| {
+            required(Kind::ALL, field, *kind)
+        })?,
         campaigns,
         ttps,
         target_countries: list("target_countries", VALUES_MAX, &target_countries, |field, code| {
@@ -177,12 +208,16 @@ pub fn filter(filter: wire::Filter) -> Result<Filter, Violation> {
         publisher_kinds: list("publisher_kinds", VALUES_MAX, &publisher_kinds, |field, kind| {
             required(&MemberKind::ALL, field, *kind)
         })?,
-        publishers: list("publisher_ids", VALUES_MAX, &publisher_ids, |field, text| id(field, text))?,
+        publishers: list("publisher_ids", VALUES_MAX, &publisher_ids, |field, text| {
+            id(field, text)
+        })?,
         confidence_min: Confidence::new(confidence_min)
             .map_err(|violation| Violation::new("confidence_min", violation.reason))?
             .value(),
         value_suffixes,
-        verdicts: list("verdicts", VALUES_MAX, &verdicts, |field, verdict| required(&Verdict::ALL, field, *verdict))?,
+        verdicts: list("verdicts", VALUES_MAX, &verdicts, |field, verdict| {
+            required(&Verdict::ALL, field, *verdict)
+        })?,
         severity_min: optional(&Severity::ALL, "severity_min", severity_min)?,
         platforms,
     };
@@ -200,5 +235,9 @@ fn list<I, T>(
         let reason = format!("has {} values, at most {items_max} are accepted", items.len());
         return Err(Violation::new(field, reason));
     }
-    items.iter().enumerate().map(|(place, item)| parse(&format!("{field}[{place}]"), item)).collect()
+    items
+        .iter()
+        .enumerate()
+        .map(|(place, item)| parse(&format!("{field}[{place}]"), item))
+        .collect()
 }

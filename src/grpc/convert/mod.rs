@@ -11,13 +11,13 @@ use crate::domain::violation::Violation;
 use super::wire;
 
 pub use draft::{draft, filter};
-pub use reply::{
-    agent, campaign, digest, group, indicator_parts, member, observable, outcome, relation, removal,
-};
+pub use reply::{agent, campaign, digest, group, indicator_parts, member, observable, outcome, relation, removal};
 
 /// The number of `item` on the wire: its place in `all`, from 1. A test holds that the generated enums agree.
 fn number<T: PartialEq>(all: &[T], item: &T) -> i32 {
-    all.iter().position(|candidate| candidate == item).map_or(0, |place| place as i32 + 1)
+    all.iter()
+        .position(|candidate| candidate == item)
+        .map_or(0, |place| place as i32 + 1)
 }
 
 /// The item with a number of the wire; none for UNSPECIFIED.
@@ -55,7 +55,10 @@ fn moment(field: &str, time: prost_types::Timestamp) -> Result<Timestamp, Violat
     const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
     let prost_types::Timestamp { seconds, nanos } = time;
     if !SECONDS.contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
-        return Err(Violation::new(field, "must lie in the years 1 to 9999, with nanos of 0 to 999,999,999"));
+        return Err(Violation::new(
+            field,
+            "must lie in the years 1 to 9999, with nanos of 0 to 999,999,999",
+        ));
     }
     Ok(Timestamp(seconds * 1_000_000 + i64::from(nanos) / 1_000))
 }
@@ -77,7 +80,11 @@ pub fn member_kind(field: &str, number: i32) -> Result<MemberKind, Violation> {
 
 /// A set of roles.
 pub fn roles(field: &str, numbers: &[i32]) -> Result<Roles, Violation> {
-    numbers.iter().enumerate().map(|(place, number)| required(&Role::ALL, &format!("{field}[{place}]"), *number)).collect()
+    numbers
+        .iter()
+        .enumerate()
+        .map(|(place, number)| required(&Role::ALL, &format!("{field}[{place}]"), *number))
+        .collect()
 }
 
 /// The wire's name for each number, so that a test can hold the two orders together.
@@ -95,19 +102,39 @@ mod tests {
             let expected = format!("{prefix}{item:?}");
             assert_eq!(squeezed(wire), squeezed(&expected), "number {}", place + 1);
         }
-        assert_eq!(name(all.len() as i32 + 1), None, "the wire has a value more than {prefix}");
+        assert_eq!(
+            name(all.len() as i32 + 1),
+            None,
+            "the wire has a value more than {prefix}"
+        );
     }
 
     #[test]
     fn wire_numbers_are_places_in_the_domains_lists() {
-        check(Kind::ALL, "ObservableKind", |n| wire::ObservableKind::try_from(n).ok().map(|v| v.as_str_name()));
-        check(&MemberKind::ALL, "MemberKind", |n| wire::MemberKind::try_from(n).ok().map(|v| v.as_str_name()));
-        check(&Standing::ALL, "MemberStanding", |n| wire::MemberStanding::try_from(n).ok().map(|v| v.as_str_name()));
-        check(&Role::ALL, "AgentRole", |n| wire::AgentRole::try_from(n).ok().map(|v| v.as_str_name()));
-        check(&Tlp::ALL, "Tlp", |n| wire::Tlp::try_from(n).ok().map(|v| v.as_str_name()));
-        check(&Verdict::ALL, "Verdict", |n| wire::Verdict::try_from(n).ok().map(|v| v.as_str_name()));
-        check(&Severity::ALL, "Severity", |n| wire::Severity::try_from(n).ok().map(|v| v.as_str_name()));
-        check(&State::ALL, "IndicatorState", |n| wire::IndicatorState::try_from(n).ok().map(|v| v.as_str_name()));
+        check(Kind::ALL, "ObservableKind", |n| {
+            wire::ObservableKind::try_from(n).ok().map(|v| v.as_str_name())
+        });
+        check(&MemberKind::ALL, "MemberKind", |n| {
+            wire::MemberKind::try_from(n).ok().map(|v| v.as_str_name())
+        });
+        check(&Standing::ALL, "MemberStanding", |n| {
+            wire::MemberStanding::try_from(n).ok().map(|v| v.as_str_name())
+        });
+        check(&Role::ALL, "AgentRole", |n| {
+            wire::AgentRole::try_from(n).ok().map(|v| v.as_str_name())
+        });
+        check(&Tlp::ALL, "Tlp", |n| {
+            wire::Tlp::try_from(n).ok().map(|v| v.as_str_name())
+        });
+        check(&Verdict::ALL, "Verdict", |n| {
+            wire::Verdict::try_from(n).ok().map(|v| v.as_str_name())
+        });
+        check(&Severity::ALL, "Severity", |n| {
+            wire::Severity::try_from(n).ok().map(|v| v.as_str_name())
+        });
+        check(&State::ALL, "IndicatorState", |n| {
+            wire::IndicatorState::try_from(n).ok().map(|v| v.as_str_name())
+        });
     }
 
     #[test]
@@ -116,7 +143,13 @@ mod tests {
         assert_eq!(at(1, 999_999_999), Ok(Timestamp(1_999_999)));
         assert_eq!(at(-1, 0), Ok(Timestamp(-1_000_000)));
         assert!(at(253_402_300_799, 0).is_ok());
-        for (seconds, nanos) in [(253_402_300_800, 0), (i64::MIN, 0), (i64::MAX, 0), (0, -1), (0, 1_000_000_000)] {
+        for (seconds, nanos) in [
+            (253_402_300_800, 0),
+            (i64::MIN, 0),
+            (i64::MAX, 0),
+            (0, -1),
+            (0, 1_000_000_000),
+        ] {
             assert!(at(seconds, nanos).is_err(), "{seconds} {nanos}");
         }
     }

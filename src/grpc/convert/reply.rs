@@ -16,13 +16,15 @@ use crate::hub::roster::{AgentCard, GroupCard, MemberCard};
 use super::{number, time, wire};
 
 /// The encoded field `state` of `Indicator` (number 25) for each [`State`], in the order of `State::ALL`.
-static STATE_FIELDS: [[u8; 3]; 4] =
-    [[0xc8, 0x01, 1], [0xc8, 0x01, 2], [0xc8, 0x01, 3], [0xc8, 0x01, 4]];
+static STATE_FIELDS: [[u8; 3]; 4] = [[0xc8, 0x01, 1], [0xc8, 0x01, 2], [0xc8, 0x01, 3], [0xc8, 0x01, 4]];
 
 /// The encoded fields of one `Indicator`: the body as it was published, its present state, and for the owner the audience.
 pub fn indicator_parts(release: &Release<Sighting>) -> Vec<Bytes> {
     let sighting = release.body();
-    let place = State::ALL.iter().position(|state| *state == sighting.state).unwrap_or_default();
+    let place = State::ALL
+        .iter()
+        .position(|state| *state == sighting.state)
+        .unwrap_or_default();
     let mut parts = vec![sighting.body.clone(), Bytes::from_static(&STATE_FIELDS[place])];
     if release.is_own() {
         parts.push(sighting.owner_suffix.clone());
@@ -32,7 +34,10 @@ pub fn indicator_parts(release: &Release<Sighting>) -> Vec<Bytes> {
 
 /// An observable.
 pub fn observable(observable: &Observable) -> wire::Observable {
-    wire::Observable { kind: super::kind_number(observable.kind()), value: observable.value().to_owned() }
+    wire::Observable {
+        kind: super::kind_number(observable.kind()),
+        value: observable.value().to_owned(),
+    }
 }
 
 /// How a match speaks of the value that was asked.
@@ -51,21 +56,37 @@ pub fn removal((id, reason): (crate::domain::id::IndicatorId, RemovalReason)) ->
         RemovalReason::Expired => wire::RemovalReason::Expired,
         RemovalReason::NoLongerVisible => wire::RemovalReason::NoLongerVisible,
     };
-    wire::Removal { id: id.to_string(), reason: reason.into() }
+    wire::Removal {
+        id: id.to_string(),
+        reason: reason.into(),
+    }
 }
 
 /// The sum that a mirror must have.
 pub fn digest(digest: Digest) -> wire::Digest {
-    wire::Digest { count: digest.count, hash: digest.sum.to_le_bytes().to_vec() }
+    wire::Digest {
+        count: digest.count,
+        hash: digest.sum.to_le_bytes().to_vec(),
+    }
 }
 
 /// What became of one item.
 pub fn outcome(outcome: Outcome) -> wire::PublishResult {
     use wire::publish_result::Outcome as Wire;
     let outcome = match outcome {
-        Outcome::Accepted { id, revision } => Wire::Accepted(wire::Accepted { id: id.to_string(), revision }),
-        Outcome::Duplicate { id, revision } => Wire::Duplicate(wire::Duplicate { id: id.to_string(), revision }),
-        Outcome::Rejected(Rejection { violation, code, retry_after }) => {
+        Outcome::Accepted { id, revision } => Wire::Accepted(wire::Accepted {
+            id: id.to_string(),
+            revision,
+        }),
+        Outcome::Duplicate { id, revision } => Wire::Duplicate(wire::Duplicate {
+            id: id.to_string(),
+            revision,
+        }),
+        Outcome::Rejected(Rejection {
+            violation,
+            code,
+            retry_after,
+        }) => {
             let code = match code {
                 RejectionCode::Invalid => "INVALID",
                 RejectionCode::NotFound => "NOT_FOUND",
