@@ -98,8 +98,10 @@ impl Config {
             }
             Err(source) => return Err(ConfigError::Read { path, source }),
         };
-        let mut raw: RawConfig =
-            toml::from_str(&text).map_err(|source| ConfigError::Syntax { path, source: Box::new(source) })?;
+        let mut raw: RawConfig = toml::from_str(&text).map_err(|source| ConfigError::Syntax {
+            path,
+            source: Box::new(source),
+        })?;
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         raw.listen = overrides.listen.or(variable("CLEARINGHOUSE_LISTEN")).or(raw.listen);
         raw.metrics_listen = variable("CLEARINGHOUSE_METRICS_LISTEN").or(raw.metrics_listen);
@@ -118,7 +120,9 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         worker_threads,
         drain_secs,
     } = raw;
-    let metrics_listen = metrics_listen.map(|text| address("metrics_listen", &text)).transpose()?;
+    let metrics_listen = metrics_listen
+        .map(|text| address("metrics_listen", &text))
+        .transpose()?;
     if metrics_listen.is_some_and(|address| !address.ip().is_loopback()) {
         let reason = "must be a loopback address: metrics and health are served without authentication";
         return Err(Violation::new("metrics_listen", reason));
@@ -153,7 +157,8 @@ fn cores() -> usize {
 }
 
 fn address(field: &str, text: &str) -> Result<SocketAddr, Violation> {
-    text.parse().map_err(|_| Violation::new(field, format!("{text:?} is not an address such as {LISTEN_DEFAULT}")))
+    text.parse()
+        .map_err(|_| Violation::new(field, format!("{text:?} is not an address such as {LISTEN_DEFAULT}")))
 }
 
 fn within<T: PartialOrd + std::fmt::Display + Copy>(
@@ -192,8 +197,14 @@ mod tests {
     fn each_wrong_value_is_named() {
         for (text, expected) in [
             ("listen = 'nowhere'", "listen: \"nowhere\" is not an address"),
-            ("metrics_listen = '0.0.0.0:9090'", "metrics_listen: must be a loopback address"),
-            ("certificate_lifetime_secs = 3599", "certificate_lifetime_secs: is 3599, must be 3600 to 7776000"),
+            (
+                "metrics_listen = '0.0.0.0:9090'",
+                "metrics_listen: must be a loopback address",
+            ),
+            (
+                "certificate_lifetime_secs = 3599",
+                "certificate_lifetime_secs: is 3599, must be 3600 to 7776000",
+            ),
             ("connections_max = 0", "connections_max: is 0, must be 1 to 1000000"),
             ("hosts = []", "hosts: must name at least one host"),
             ("listne = 'x'", "unknown field `listne`"),

@@ -135,7 +135,10 @@ impl Caller {
     }
 
     fn actor(&self) -> Option<Actor> {
-        Some(Actor { member: self.member, agent: self.agent.clone() })
+        Some(Actor {
+            member: self.member,
+            agent: self.agent.clone(),
+        })
     }
 }
 
@@ -187,20 +190,32 @@ impl Hub {
         let mut views = Views::default();
         let mut undecodable = None;
         let head = log.head();
-        log.reader().replay(Seq(0), Seq(head.size), &mut |seq, bytes| match Entry::decode(bytes.clone()) {
-            Ok(entry) => {
-                views.apply(&entry);
-                ControlFlow::Continue(())
-            }
-            Err(reason) => {
-                undecodable = Some(OpenError::Decode { seq: seq.0, reason });
-                ControlFlow::Break(())
-            }
-        })?;
+        log.reader().replay(
+            Seq(0),
+            Seq(head.size),
+            &mut |seq, bytes| match Entry::decode(bytes.clone()) {
+                Ok(entry) => {
+                    views.apply(&entry);
+                    ControlFlow::Continue(())
+                }
+                Err(reason) => {
+                    undecodable = Some(OpenError::Decode { seq: seq.0, reason });
+                    ControlFlow::Break(())
+                }
+            },
+        )?;
         if let Some(error) = undecodable {
             return Err(error);
         }
-        let HubOptions { authority, connections, cursor_key, clock, certificate_lifetime_secs, log_dir, reopen } = options;
+        let HubOptions {
+            authority,
+            connections,
+            cursor_key,
+            clock,
+            certificate_lifetime_secs,
+            log_dir,
+            reopen,
+        } = options;
         let shared = Arc::new(Shared {
             head: watch::channel(views.indicators.ordinal()).0,
             views: RwLock::new(views),
@@ -223,7 +238,9 @@ impl Hub {
     /// that was issued and has not ended. Asked on every request, so that a change acts on open connections.
     pub fn authenticate(&self, certificate: &PeerCertificate) -> Result<Caller, HubError> {
         let Identity::Agent { member, agent } = &certificate.identity else {
-            return Err(HubError::Denied("an invitation's certificate opens the enrolment service only"));
+            return Err(HubError::Denied(
+                "an invitation's certificate opens the enrolment service only",
+            ));
         };
         let views = self.shared.read();
         let unknown = HubError::Unauthenticated("the certificate belongs to no agent of this hub");
@@ -271,7 +288,11 @@ impl Hub {
         if self.shared.read().indicators.next_due().is_none_or(|due| due > now) {
             return Ok(());
         }
-        let entry = Entry { at: now, actor: None, event: Event::ClockTicked { now } };
+        let entry = Entry {
+            at: now,
+            actor: None,
+            event: Event::ClockTicked { now },
+        };
         self.sequencer
             .propose(move |_, staged| {
                 if !staged.alone() {
@@ -287,8 +308,18 @@ impl Hub {
     pub fn condition(&self) -> Condition {
         Condition {
             hub_name: self.shared.read().hub_name.clone(),
-            log: self.shared.log_head.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
-            read_only: self.shared.read_only.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
+            log: self
+                .shared
+                .log_head
+                .read()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+                .clone(),
+            read_only: self
+                .shared
+                .read_only
+                .read()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+                .clone(),
         }
     }
 
@@ -315,7 +346,10 @@ impl Hub {
     /// How full the disk is. Looks at the files: not for a hot path.
     pub fn disk(&self) -> Disk {
         let free_bytes = rustix::fs::statvfs(&self.shared.log_dir).map(|disk| disk.f_bavail * disk.f_frsize);
-        Disk { used_bytes: bytes_below(&self.shared.log_dir), free_bytes: free_bytes.unwrap_or_default() }
+        Disk {
+            used_bytes: bytes_below(&self.shared.log_dir),
+            free_bytes: free_bytes.unwrap_or_default(),
+        }
     }
 
     /// Writes what is waiting, closes the log, and refuses all further changes.

@@ -14,9 +14,9 @@ use crate::domain::id::{IndicatorId, MemberId, ObservableId, Seq};
 use crate::log::entry::Entry;
 use crate::log::{AppendError, Head, Log};
 
-use super::{Reopen, Shared};
 use super::error::HubError;
 use super::views::Views;
+use super::{Reopen, Shared};
 
 /// Most proposals that wait; past that a door is told to come back.
 pub(super) const PROPOSALS_WAITING_MAX: usize = 4_096;
@@ -104,8 +104,16 @@ impl Sequencer {
         shared: Arc<Shared>,
     ) -> std::io::Result<(Sequencer, std::thread::JoinHandle<()>)> {
         let (proposals, waiting) = mpsc::channel(PROPOSALS_WAITING_MAX);
-        let worker = Worker { head: log.head(), log: Some(log), reopen, reopen_at: Instant::now(), shared };
-        let thread = std::thread::Builder::new().name("sequencer".into()).spawn(move || worker.run(waiting))?;
+        let worker = Worker {
+            head: log.head(),
+            log: Some(log),
+            reopen,
+            reopen_at: Instant::now(),
+            shared,
+        };
+        let thread = std::thread::Builder::new()
+            .name("sequencer".into())
+            .spawn(move || worker.run(waiting))?;
         Ok((Sequencer { proposals }, thread))
     }
 
@@ -242,10 +250,13 @@ impl Worker {
                 staged.entries.iter().for_each(|(entry, _)| views.apply(entry));
                 views.indicators.ordinal()
             };
-            self.shared.after_write(self.head, ordinal, staged.entries.iter().map(|(entry, _)| entry));
+            self.shared
+                .after_write(self.head, ordinal, staged.entries.iter().map(|(entry, _)| entry));
         }
         let views = self.shared.read();
-        completions.into_iter().for_each(|completion| completion(&views, written.clone()));
+        completions
+            .into_iter()
+            .for_each(|completion| completion(&views, written.clone()));
     }
 
     fn append(&mut self, staged: &Staged) -> Result<(), HubError> {
@@ -253,7 +264,9 @@ impl Worker {
             return Ok(());
         }
         self.revive()?;
-        let Some(log) = &mut self.log else { return Err(HubError::ReadOnly("the log is stopped".into())) };
+        let Some(log) = &mut self.log else {
+            return Err(HubError::ReadOnly("the log is stopped".into()));
+        };
         let entries: Vec<Bytes> = staged.entries.iter().map(|(_, bytes)| bytes.clone()).collect();
         match log.append(&entries) {
             Ok(_) => {
@@ -293,10 +306,12 @@ impl Worker {
         let log = (self.reopen)().map_err(|error| HubError::ReadOnly(error.to_string()))?;
         let head = log.head();
         let mut entries = Vec::new();
-        let read = log.reader().replay(Seq(self.head.size), Seq(head.size), &mut |_, bytes| {
-            entries.push(Entry::decode(bytes.clone()));
-            std::ops::ControlFlow::Continue(())
-        });
+        let read = log
+            .reader()
+            .replay(Seq(self.head.size), Seq(head.size), &mut |_, bytes| {
+                entries.push(Entry::decode(bytes.clone()));
+                std::ops::ControlFlow::Continue(())
+            });
         let entries = entries.into_iter().collect::<Result<Vec<Entry>, _>>();
         let (Ok(()), Ok(entries)) = (read, entries) else {
             return Err(HubError::ReadOnly("what was written last cannot be read back".into()));

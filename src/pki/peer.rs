@@ -16,7 +16,10 @@ pub struct Peer {
 impl Peer {
     /// The peer of a connection that was entered into the registry.
     pub fn new(certificate: PeerCertificate, cut: CancellationToken) -> Peer {
-        Peer { certificate: Arc::new(certificate), cut }
+        Peer {
+            certificate: Arc::new(certificate),
+            cut,
+        }
     }
 
     /// What TLS verified.

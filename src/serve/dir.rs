@@ -71,9 +71,15 @@ impl HubDir {
 
     pub(super) fn cursor_key(&self) -> Result<[u8; CURSOR_KEY_LEN], ServeError> {
         let path = self.cursor_key_file();
-        let bytes = std::fs::read(&path).map_err(|source| ServeError::File { path: path.clone(), source })?;
+        let bytes = std::fs::read(&path).map_err(|source| ServeError::File {
+            path: path.clone(),
+            source,
+        })?;
         let wrong_length = || std::io::Error::new(std::io::ErrorKind::InvalidData, "it must hold 32 bytes");
-        bytes.try_into().map_err(|_| ServeError::File { path, source: wrong_length() })
+        bytes.try_into().map_err(|_| ServeError::File {
+            path,
+            source: wrong_length(),
+        })
     }
 
     /// The TLS configuration from the files as they are now, with a new server certificate where the old one is about to end or
@@ -85,7 +91,10 @@ impl HubDir {
         now: Timestamp,
     ) -> Result<(Arc<ServerConfig>, Timestamp), ServeError> {
         let read = |path: PathBuf| {
-            std::fs::read_to_string(&path).map_err(|source| ServeError::File { path: path.clone(), source })
+            std::fs::read_to_string(&path).map_err(|source| ServeError::File {
+                path: path.clone(),
+                source,
+            })
         };
         let (chain_path, key_path) = (self.tls().join("server.pem"), self.tls().join("server.key"));
         let held = match (read(chain_path), read(key_path)) {
@@ -93,7 +102,8 @@ impl HubDir {
             _ => None,
         };
         let ends = |keys: &KeyAndChain| chain_not_after(&keys.chain_pem).ok();
-        let fresh_enough = |keys: &KeyAndChain| ends(keys).is_some_and(|end| end > now.plus_secs(RENEW_SERVER_BEFORE_SECS));
+        let fresh_enough =
+            |keys: &KeyAndChain| ends(keys).is_some_and(|end| end > now.plus_secs(RENEW_SERVER_BEFORE_SECS));
         let keys = match held.filter(fresh_enough) {
             Some(keys) => keys,
             None => self.write_server_certificate(authority, hosts, now)?,
@@ -123,8 +133,12 @@ impl HubDir {
     /// not to serve: the profile may have been moved to the admin's own machine.
     pub(super) fn tell_admin(&self, bound: SocketAddr) {
         let path = self.admin().join("profile.toml");
-        let Ok(text) = std::fs::read_to_string(&path) else { return };
-        let Ok(mut profile) = text.parse::<toml::Table>() else { return };
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            return;
+        };
+        let Ok(mut profile) = text.parse::<toml::Table>() else {
+            return;
+        };
         let host = match bound.ip() {
             ip if ip.is_unspecified() => "localhost".to_owned(),
             ip => SocketAddr::new(ip, 0).to_string().trim_end_matches(":0").to_owned(),

@@ -109,7 +109,10 @@ pub fn init(request: &InitRequest) -> Result<Initialised, InitError> {
 }
 
 fn create_empty(path: &Path) -> Result<(), InitError> {
-    let failed = |source| InitError::File { path: path.to_owned(), source };
+    let failed = |source| InitError::File {
+        path: path.to_owned(),
+        source,
+    };
     std::fs::create_dir_all(path).map_err(failed)?;
     match std::fs::read_dir(path).map_err(failed)?.next() {
         None => Ok(()),
@@ -119,11 +122,17 @@ fn create_empty(path: &Path) -> Result<(), InitError> {
 
 /// The trust domain is made from the hub's name; it names the hub in certificates and is never looked up.
 fn trust_domain(name: &Name) -> Result<TrustDomain, Violation> {
-    let word: String =
-        name.as_str().to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let word: String = name
+        .as_str()
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
     let word = word.trim_matches('-');
     let word = if word.is_empty() { "hub" } else { word };
-    format!("{word}.clearinghouse").parse().map_err(|error| Violation::new("name", format!("{error}")))
+    format!("{word}.clearinghouse")
+        .parse()
+        .map_err(|error| Violation::new("name", format!("{error}")))
 }
 
 fn hosts(named: &[String]) -> Vec<String> {
@@ -149,7 +158,11 @@ fn write_secret(dir: &HubDir) -> Result<(), InitError> {
 }
 
 fn write_config(dir: &HubDir, hosts: &[String]) -> Result<(), InitError> {
-    let list = hosts.iter().map(|host| format!("{host:?}")).collect::<Vec<_>>().join(", ");
+    let list = hosts
+        .iter()
+        .map(|host| format!("{host:?}"))
+        .collect::<Vec<_>>()
+        .join(", ");
     let text = format!(
         "# The hub's configuration; docs/operations.md has every key.\n\
          listen = \"{}\"\n\
@@ -175,8 +188,11 @@ fn write_profile(
         config::LISTEN_DEFAULT,
         name.as_str()
     );
-    let files =
-        [("key.pem", &keys.key_pem), ("cert.pem", &issued.pem), ("profile.toml", &text)];
+    let files = [
+        ("key.pem", &keys.key_pem),
+        ("cert.pem", &issued.pem),
+        ("profile.toml", &text),
+    ];
     let write = |file: &str, text: &str| {
         let path = dir.admin().join(file);
         create_private(&path, text.as_bytes()).map_err(|source| InitError::File { path, source })
@@ -204,11 +220,21 @@ fn write_log(
         certificate: issued.der.clone(),
     };
     let events = [
-        Event::HubCreated { name: name.to_string(), trust_domain: trust_domain.to_string() },
-        Event::MemberAdmitted { member, name: name.clone(), kind: MemberKind::Research },
+        Event::HubCreated {
+            name: name.to_string(),
+            trust_domain: trust_domain.to_string(),
+        },
+        Event::MemberAdmitted {
+            member,
+            name: name.clone(),
+            kind: MemberKind::Research,
+        },
         Event::CertificateIssued(Box::new(certificate)),
     ];
-    let entries: Vec<_> = events.into_iter().map(|event| Entry { at, actor: None, event }.encode()).collect();
+    let entries: Vec<_> = events
+        .into_iter()
+        .map(|event| Entry { at, actor: None, event }.encode())
+        .collect();
     let mut log = Log::create(&dir.log(), Options::default())?;
     log.append(&entries)?;
     Ok(log.close()?)

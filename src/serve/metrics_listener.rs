@@ -34,7 +34,9 @@ pub(super) async fn start(
     connections: ConnectionRegistry,
     stopping: CancellationToken,
 ) -> Result<Option<tokio::task::JoinHandle<()>>, ServeError> {
-    let Some(address) = config.metrics_listen else { return Ok(None) };
+    let Some(address) = config.metrics_listen else {
+        return Ok(None);
+    };
     RECORDER.get_or_init(|| {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();

@@ -72,7 +72,9 @@ pub struct Opened {
 
 /// The present time.
 pub fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
@@ -100,11 +102,21 @@ pub async fn run_with(
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let opened = tokio::task::block_in_place(|| open(config, log_options))?;
-    let Opened { config, hub, sequencer, dir, authority, connections } = opened;
+    let Opened {
+        config,
+        hub,
+        sequencer,
+        dir,
+        authority,
+        connections,
+    } = opened;
     let address = config.listen;
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
-    let bound = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen { address, source })?;
+    let bound = listener
+        .local_addr()
+        .map_err(|source| ServeError::Listen { address, source })?;
     let (server_config, ends) = dir.server_tls(&authority, &config.hosts, now())?;
     hub.set_server_certificate_ends(ends);
     let tls = Arc::new(ArcSwap::new(server_config));
@@ -186,7 +198,14 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
         reopen: reopener(dir.log(), log_options),
     };
     let (hub, sequencer) = Hub::open(log, options)?;
-    Ok(Opened { config, hub, sequencer, dir, authority, connections })
+    Ok(Opened {
+        config,
+        hub,
+        sequencer,
+        dir,
+        authority,
+        connections,
+    })
 }
 
 fn reopener(path: PathBuf, options: Options) -> Box<dyn FnMut() -> Result<Log, crate::log::OpenError> + Send> {

@@ -160,9 +160,15 @@ impl Indicators {
     /// The indicator of a version, decoded. None is a defect of the program: what was applied can be decoded.
     pub fn decode(&self, version: &Version) -> Option<Indicator> {
         let handling = &self.class(version).handling;
-        let embargo_members = handling.embargo.as_ref().map(|embargo| embargo.members().to_vec()).unwrap_or_default();
+        let embargo_members = handling
+            .embargo
+            .as_ref()
+            .map(|embargo| embargo.members().to_vec())
+            .unwrap_or_default();
         let decoded = decode_indicator(&version.body, handling.audience().clone(), embargo_members);
-        decoded.inspect_err(|error| tracing::error!(%error, "a stored indicator cannot be decoded")).ok()
+        decoded
+            .inspect_err(|error| tracing::error!(%error, "a stored indicator cannot be decoded"))
+            .ok()
     }
 
     /// When the next embargo or validity ends.
@@ -185,8 +191,13 @@ impl Indicators {
         });
         let class = self.intern_class(indicator);
         let campaign = self.intern_campaign(indicator.content.campaign.as_str());
-        let version =
-            Version { ordinal: self.ordinal(), revision: indicator.revision, state, class, body: body.clone() };
+        let version = Version {
+            ordinal: self.ordinal(),
+            revision: indicator.revision,
+            state,
+            class,
+            body: body.clone(),
+        };
         let index = match self.find(indicator.id) {
             Some(index) => {
                 self.replace(index, version);
@@ -212,14 +223,19 @@ impl Indicators {
                 break;
             }
             let mut version = self.record(index).current.clone();
-            let expires_at =
-                self.decode(&version).and_then(|indicator| indicator.content.handling.expires_at);
+            let expires_at = self
+                .decode(&version)
+                .and_then(|indicator| indicator.content.handling.expires_at);
             version.ordinal = self.ordinal();
             version.state = match version.state {
                 State::Embargoed => State::Active,
                 _ => State::Expired,
             };
-            let next = if version.state == State::Active { expires_at } else { None };
+            let next = if version.state == State::Active {
+                expires_at
+            } else {
+                None
+            };
             self.replace(index, version);
             self.set_due(index, next);
         }
