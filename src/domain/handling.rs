@@ -35,7 +35,7 @@ impl Tlp {
 }
 
 /// A sorted set of members and groups.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Audience {
     members: Vec<MemberId>,
     groups: Vec<GroupId>,
@@ -72,7 +72,7 @@ impl Audience {
 }
 
 /// A time before which only a few see an indicator.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Embargo {
     /// When it ends.
     pub until: Timestamp,
@@ -94,7 +94,7 @@ impl Embargo {
 }
 
 /// Who may see an indicator.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Handling {
     tlp: Tlp,
     audience: Audience,

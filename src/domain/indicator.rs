@@ -141,7 +141,8 @@ impl<const BYTES_MAX: usize> Text<BYTES_MAX> {
     }
 }
 
-/// A technique: a DISARM id (`T0007`, `T0007.001`, `TA02`) or an Online Operations Kill Chain id (`0.9.4`).
+/// What an operation does, by the id of a framework: of DISARM a technique (`T0007`, `T0007.001`), tactic (`TA02`) or phase
+/// (`P01`, formerly `TP01`); of the Online Operations Kill Chain a tactic, technique or procedure (`0`, `0.9`, `0.9.4`, `0.9.10.0`).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Ttp(Box<str>);
 
@@ -165,19 +166,25 @@ impl Ttp {
 
 fn is_disarm(text: &str) -> bool {
     let digits = |part: &str, length: usize| part.len() == length && part.bytes().all(|b| b.is_ascii_digit());
-    match text.strip_prefix("TA").or_else(|| text.strip_prefix("TP")) {
-        Some(tactic) => digits(tactic, 2),
-        None => match text.strip_prefix('T').map(|technique| technique.split_once('.')) {
-            Some(Some((technique, sub))) => digits(technique, 4) && digits(sub, 3),
-            Some(None) => digits(&text[1..], 4),
-            None => false,
-        },
+    if let Some(tactic_or_phase) = ["TA", "TP", "P"].iter().find_map(|head| text.strip_prefix(head)) {
+        return digits(tactic_or_phase, 2);
+    }
+    let Some(technique) = text.strip_prefix('T') else {
+        return false;
+    };
+    match technique.split_once('.') {
+        Some((technique, sub)) => digits(technique, 4) && digits(sub, 3),
+        None => digits(technique, 4),
     }
 }
 
+/// One to five numbers. A number has no leading zero, or two spellings would be two procedures.
 fn is_kill_chain(text: &str) -> bool {
-    let number = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
-    (2..=5).contains(&text.split('.').count()) && text.split('.').all(number)
+    let number = |part: &str| {
+        let digits = (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        digits && (part == "0" || !part.starts_with('0'))
+    };
+    (1..=5).contains(&text.split('.').count()) && text.split('.').all(number)
 }
 
 /// A free tag: 1 to 64 bytes without white space or control characters.

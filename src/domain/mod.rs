@@ -1,6 +1,7 @@
 //! The pure core: what indicators, members and handling are, and who may see what. No IO, no clock, no randomness, no async, no
 //! wire formats: time and chance enter as arguments.
 
+pub mod agent;
 pub mod id;
 pub mod violation;
 

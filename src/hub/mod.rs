@@ -1,1 +1,307 @@
-//! What the hub does.
+//! What the hub does: publishing, feeds, queries, membership. Everything that hands out an indicator hands out a
+//! [`Release`](crate::domain::policy::Release). This room knows no wire format, and above it nobody knows the log.
+
+pub mod error;
+
+mod sequencer;
+mod views;
+
+pub mod publish;
+pub mod roster;
+
+mod cursor;
+pub mod digest;
+pub mod feed;
+pub mod query;
+
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::domain::agent::AgentName;
+use crate::domain::filter::Filter;
+use crate::domain::id::{IndicatorId, InvitationId, MemberId, Timestamp};
+use crate::domain::indicator::State;
+use crate::domain::member::{Role, Roles, Standing};
+use crate::log::entry::{Actor, DecodeError, Entry, Event};
+use crate::log::{Head, Log, ReadError};
+use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
+
+use cursor::Sealer;
+use error::HubError;
+use sequencer::{Sequencer, Verdict};
+use views::Views;
+use views::indicators::{Indicators, Record, Version};
+
+pub use cursor::KEY_LEN as CURSOR_KEY_LEN;
+
+/// The hub. Cheap to clone; all clones are one hub.
+#[derive(Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+    sequencer: Sequencer,
+}
+
+/// What the hub is made with, besides its log.
+pub struct HubOptions {
+    /// Issues certificates.
+    pub authority: Authority,
+    /// Live connections, to be cut when rights end.
+    pub connections: ConnectionRegistry,
+    /// Seals cursors.
+    pub cursor_key: [u8; CURSOR_KEY_LEN],
+    /// The clock: microseconds since 1970.
+    pub clock: fn() -> Timestamp,
+    /// Lifetime of agents' certificates, in seconds.
+    pub certificate_lifetime_secs: u32,
+}
+
+pub(crate) struct Shared {
+    views: RwLock<Views>,
+    head: watch::Sender<u32>,
+    log_head: RwLock<Head>,
+    read_only: RwLock<Option<String>>,
+    sealer: Sealer,
+    authority: Authority,
+    connections: ConnectionRegistry,
+    clock: fn() -> Timestamp,
+    certificate_lifetime_secs: u32,
+}
+
+/// Why a log cannot be folded.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The log could not be read.
+    #[error("the log cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// An entry is of a newer format, or of none.
+    #[error("entry {seq} cannot be decoded: {reason}")]
+    Decode {
+        /// Its position.
+        seq: u64,
+        /// Why.
+        reason: DecodeError,
+    },
+    /// The sequencer's thread could not be started.
+    #[error("the sequencer cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// An agent whose right to call was checked for this request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Its member.
+    pub member: MemberId,
+    /// Its name within the member.
+    pub agent: AgentName,
+    /// What it may do.
+    pub roles: Roles,
+    /// When its certificate ends.
+    pub certificate_ends: Timestamp,
+}
+
+impl Caller {
+    /// Refuses a caller without `role`.
+    pub fn require(&self, role: Role) -> Result<(), HubError> {
+        let reason = match role {
+            Role::Publisher => "the agent lacks the role publisher",
+            Role::Subscriber => "the agent lacks the role subscriber",
+            Role::Admin => "the agent lacks the role admin",
+        };
+        self.roles.has(role).then_some(()).ok_or(HubError::Denied(reason))
+    }
+
+    fn actor(&self) -> Option<Actor> {
+        Some(Actor { member: self.member, agent: self.agent.clone() })
+    }
+}
+
+/// An indicator as its bytes go to a reader, without decoding.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// Its id.
+    pub id: IndicatorId,
+    /// Its revision.
+    pub revision: u32,
+    /// Where it stands in its life.
+    pub state: State,
+    /// Encoded `clearinghouse.v1.Indicator` without audience and state.
+    pub body: Bytes,
+    /// What the owner's view adds; only for a release that [`is_own`](crate::domain::policy::Release::is_own).
+    pub owner_suffix: Bytes,
+}
+
+impl Sighting {
+    fn new(indicators: &Indicators, record: &Record, version: &Version) -> Sighting {
+        Sighting {
+            id: record.id,
+            revision: version.revision,
+            state: version.state,
+            body: version.body.clone(),
+            owner_suffix: indicators.class(version).owner_suffix.clone(),
+        }
+    }
+
+    fn byte_len(&self) -> usize {
+        self.body.len()
+    }
+}
+
+/// The hub's condition.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// The hub's name.
+    pub hub_name: String,
+    /// Size, root and chain of the log.
+    pub log: Head,
+    /// Why no writes are accepted; none if they are.
+    pub read_only: Option<String>,
+}
+
+impl Hub {
+    /// Folds `log` and starts the sequencer. The thread ends, and closes the log, when the last clone of the hub is dropped.
+    pub fn open(log: Log, options: HubOptions) -> Result<(Hub, std::thread::JoinHandle<()>), OpenError> {
+        let mut views = Views::default();
+        let mut undecodable = None;
+        let head = log.head();
+        log.reader().replay(&mut |seq, bytes| match Entry::decode(bytes.clone()) {
+            Ok(entry) => views.apply(&entry),
+            Err(reason) => {
+                undecodable.get_or_insert(OpenError::Decode { seq: seq.0, reason });
+            }
+        })?;
+        if let Some(error) = undecodable {
+            return Err(error);
+        }
+        let HubOptions { authority, connections, cursor_key, clock, certificate_lifetime_secs } = options;
+        let shared = Arc::new(Shared {
+            head: watch::channel(views.indicators.ordinal()).0,
+            views: RwLock::new(views),
+            log_head: RwLock::new(head),
+            read_only: RwLock::new(None),
+            sealer: Sealer::new(&cursor_key),
+            authority,
+            connections,
+            clock,
+            certificate_lifetime_secs,
+        });
+        let (sequencer, thread) = Sequencer::start(log, shared.clone())?;
+        Ok((Hub { shared, sequencer }, thread))
+    }
+
+    /// The agent behind a certificate, if it may call now: a member that is active, an agent that is not revoked, a certificate
+    /// that was issued and has not ended. Asked on every request, so that a change acts on open connections.
+    pub fn authenticate(&self, certificate: &PeerCertificate) -> Result<Caller, HubError> {
+        let Identity::Agent { member, agent } = &certificate.identity else {
+            return Err(HubError::Denied("an invitation's certificate opens the enrolment service only"));
+        };
+        let views = self.shared.read();
+        let unknown = HubError::Unauthenticated("the certificate belongs to no agent of this hub");
+        let member = views.roster.member(*member).ok_or(unknown.clone())?;
+        match member.viewer().standing {
+            Standing::Active => {}
+            Standing::Suspended => return Err(HubError::Unauthenticated("the member is suspended")),
+            Standing::Removed => return Err(HubError::Unauthenticated("the member was removed")),
+        }
+        let record = member.agents.get(agent).ok_or(unknown)?;
+        if record.revoked_at.is_some() {
+            return Err(HubError::Unauthenticated("the agent was revoked"));
+        }
+        let serial = certificate.serial.as_bytes();
+        let issued = record.certificates.iter().find(|issued| issued.serial == serial);
+        let issued = issued.ok_or(HubError::Unauthenticated("the certificate was replaced or revoked"))?;
+        if issued.not_after <= self.now() {
+            return Err(HubError::Unauthenticated("the certificate has ended; enrol again"));
+        }
+        Ok(Caller {
+            member: member.id,
+            agent: agent.clone(),
+            roles: record.roles,
+            certificate_ends: issued.not_after,
+        })
+    }
+
+    /// The invitation behind a certificate.
+    pub fn authenticate_invitation(&self, certificate: &PeerCertificate) -> Result<InvitationId, HubError> {
+        match &certificate.identity {
+            Identity::Invitation(invitation) => Ok(*invitation),
+            Identity::Agent { .. } => Err(HubError::Denied("enrolment needs an invitation's certificate")),
+        }
+    }
+
+    /// Opens a feed. `cursor` is empty for a snapshot first.
+    pub fn subscribe(&self, caller: &Caller, filter: Filter, cursor: &[u8]) -> Result<feed::Feed, HubError> {
+        caller.require(Role::Subscriber)?;
+        feed::Feed::open(self.clone(), caller, filter, cursor)
+    }
+
+    /// Lets time pass: ends the embargoes and validities that are due. To be called at least once a second.
+    pub async fn tick(&self) -> Result<(), HubError> {
+        let now = self.now();
+        if self.shared.read().indicators.next_due().is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        let entry = Entry { at: now, actor: None, event: Event::ClockTicked { now } };
+        self.sequencer
+            .propose(move |_, staged| {
+                if !staged.alone() {
+                    return Ok(Verdict::AfterOthers);
+                }
+                staged.push(entry.clone());
+                Ok(Verdict::answer(()))
+            })
+            .await
+    }
+
+    /// How the hub is.
+    pub fn condition(&self) -> Condition {
+        Condition {
+            hub_name: self.shared.read().hub_name.clone(),
+            log: self.shared.log_head.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
+            read_only: self.shared.read_only.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
+        }
+    }
+
+    /// Indicators ever published, for metrics.
+    pub fn indicators_published(&self) -> usize {
+        self.shared.read().indicators.len()
+    }
+
+    /// The hub's clock.
+    pub fn now(&self) -> Timestamp {
+        (self.shared.clock)()
+    }
+}
+
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, Views> {
+        // A fold that panicked half-way must not be read: the process ends rather than answer from it.
+        self.views.read().unwrap_or_else(|_| std::process::abort())
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Views> {
+        self.views.write().unwrap_or_else(|_| std::process::abort())
+    }
+
+    fn set_read_only(&self, reason: Option<String>) {
+        *self.read_only.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = reason;
+    }
+
+    /// Tells everybody who waits that entries are durable and applied, and cuts the connections of those who lost their rights.
+    fn after_write<'a>(&self, head: Head, ordinal: u32, entries: impl Iterator<Item = &'a Entry>) {
+        *self.log_head.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = head;
+        self.head.send_replace(ordinal);
+        for entry in entries {
+            match &entry.event {
+                Event::AgentRevoked { member, agent, .. } => {
+                    self.connections.cancel_agent(*member, agent);
+                }
+                Event::MemberStandingChanged { member, standing, .. } if *standing != Standing::Active => {
+                    self.connections.cancel_member(*member);
+                }
+                _ => {}
+            }
+        }
+    }
+}

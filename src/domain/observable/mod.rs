@@ -1,126 +1,276 @@
-//! Observables: typed canonical values (rule N). Placeholder until the real room is merged.
-#![allow(missing_docs)]
+//! Observables: typed, canonical values, and the rule (N, version 1) that makes them from what people write. Two
+//! observables are the same thing exactly if kind and value are equal, on every hub. Refuses whatever is not one
+//! value; never resolves, fetches or opens one.
+//!
+//! `docs/observables.md` has the canonical form of each kind. Much of this runs on every publish, before the
+//! sequencer, so the common forms take one pass and one allocation.
+
+mod account;
+mod app;
+mod clean;
+mod hash;
+mod host;
+mod invalid;
+mod kind;
+mod mail;
+mod network;
+mod tag;
+mod text;
+mod url;
+mod wallet;
+
+use uuid::{Uuid, uuid};
+
+pub use self::invalid::Invalid;
+pub use self::kind::Kind;
 use super::id::ObservableId;
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Kind {
-    Domain,
-    Url,
-    Ipv4,
-    Ipv6,
-    Ipv4Network,
-    Ipv6Network,
-    Asn,
-    Email,
-    Phone,
-    Account,
-    Page,
-    Group,
-    Channel,
-    Post,
-    Hashtag,
-    AdAccount,
-    AndroidApp,
-    IosApp,
-    BrowserExtension,
-    Md5,
-    Sha1,
-    Sha256,
-    Sha512,
-    Pdq,
-    Tlsh,
-    Text,
-    Narrative,
-    TrackerId,
-    CryptoWallet,
-    CertificateFingerprint,
-    FaviconHash,
-    Aggregate,
-}
-impl Kind {
-    pub const ALL: &[Kind] = &[
-        Kind::Domain,
-        Kind::Url,
-        Kind::Ipv4,
-        Kind::Ipv6,
-        Kind::Ipv4Network,
-        Kind::Ipv6Network,
-        Kind::Asn,
-        Kind::Email,
-        Kind::Phone,
-        Kind::Account,
-        Kind::Page,
-        Kind::Group,
-        Kind::Channel,
-        Kind::Post,
-        Kind::Hashtag,
-        Kind::AdAccount,
-        Kind::AndroidApp,
-        Kind::IosApp,
-        Kind::BrowserExtension,
-        Kind::Md5,
-        Kind::Sha1,
-        Kind::Sha256,
-        Kind::Sha512,
-        Kind::Pdq,
-        Kind::Tlsh,
-        Kind::Text,
-        Kind::Narrative,
-        Kind::TrackerId,
-        Kind::CryptoWallet,
-        Kind::CertificateFingerprint,
-        Kind::FaviconHash,
-        Kind::Aggregate,
-    ];
-    pub fn name(self) -> &'static str {
-        "kind"
-    }
-    pub fn from_name(_name: &str) -> Option<Kind> {
-        None
-    }
-}
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+
+/// The namespace of observable ids: UUIDv5 of `https://example.org/clearinghouse/observable` in the URL namespace of
+/// RFC 9562. An id is the UUIDv5 in this namespace of the kind's name, a colon and the value.
+pub const NAMESPACE: Uuid = uuid!("89f39f0e-c634-5c02-b542-19fa7e9f46fb");
+
+/// The longest raw value that is looked at, in bytes: room for the longest text with its white space unfolded.
+pub const RAW_BYTES_MAX: usize = 64 * 1024;
+
+/// A typed canonical value. It can only be made by reading one, so it cannot be wrong.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Observable {
     kind: Kind,
     value: Box<str>,
 }
-#[derive(Debug)]
-pub enum Invalid {
-    Empty,
-}
-impl std::fmt::Display for Invalid {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("empty")
-    }
-}
+
 impl Observable {
+    /// Rule N: reads one observable from text alone.
+    ///
+    /// N peels one layer: of several leading `www.` or trailing `/` it takes one off. But for values that keep such a
+    /// layer, reading a value again gives the same observable.
     pub fn parse(raw: &str) -> Result<Observable, Invalid> {
-        Self::parse_as(Kind::Domain, raw)
+        let (kind, value) = read(raw)?;
+        sized(kind, value)
     }
+
+    /// Reads one observable of a declared kind. The declared kind wins where text cannot decide (an Android package
+    /// looks like a domain); a declared domain, URL, address or mail address is whatever rule N finds it to be, so the
+    /// kind of the result may differ there and only there.
     pub fn parse_as(kind: Kind, raw: &str) -> Result<Observable, Invalid> {
-        Ok(Observable {
-            kind,
-            value: raw.into(),
-        })
+        if matches!(kind, Kind::Domain | Kind::Url | Kind::Ipv4 | Kind::Ipv6 | Kind::Email) {
+            return Observable::parse(raw);
+        }
+        if raw.len() > RAW_BYTES_MAX {
+            return Err(Invalid::TooLong { max: RAW_BYTES_MAX });
+        }
+        sized(kind, read_as(kind, raw)?)
     }
+
+    /// Takes a value that claims to be canonical, from disk or from another hub, and refuses one that no reading of any
+    /// raw value yields.
     pub fn from_canonical(kind: Kind, value: &str) -> Result<Observable, Invalid> {
-        Self::parse_as(kind, value)
+        let is_same = |read: &Observable| read.kind == kind && *read.value == *value;
+        let read = Observable::parse_as(kind, value)?;
+        if is_same(&read) {
+            return Ok(read);
+        }
+        // N may have taken one `www.`, one `/` and a fragment off a raw value that had more of them. Put them back: if
+        // they come off again and leave this value, it is canonical.
+        let layered = match kind {
+            Kind::Domain | Kind::Url => Observable::parse(&with_layers(value)).ok(),
+            _ => None,
+        };
+        layered
+            .filter(is_same)
+            .ok_or(Invalid::Malformed("not in canonical form"))
     }
+
+    /// What sort of thing it is.
     pub fn kind(&self) -> Kind {
         self.kind
     }
+
+    /// The canonical value.
     pub fn value(&self) -> &str {
         &self.value
     }
+
+    /// The id, the same on every hub: UUIDv5 of `kind:value` in [`NAMESPACE`].
     pub fn id(&self) -> ObservableId {
-        ObservableId(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, self.value.as_bytes()))
+        let (kind, value) = (self.kind.name().as_bytes(), self.value.as_bytes());
+        let length = kind.len() + 1 + value.len();
+        let mut short = [0; 256];
+        let mut long = Vec::new();
+        let name = match short.get_mut(..length) {
+            Some(name) => name,
+            None => {
+                long.resize(length, 0);
+                &mut long[..]
+            }
+        };
+        name[..kind.len()].copy_from_slice(kind);
+        name[kind.len()] = b':';
+        name[kind.len() + 1..].copy_from_slice(value);
+        ObservableId(Uuid::new_v5(&NAMESPACE, name))
     }
+
+    /// The host of a domain, URL, mail address or IP address, an IPv6 address without brackets.
     pub fn host(&self) -> Option<&str> {
-        None
+        match self.kind {
+            Kind::Domain | Kind::Ipv4 | Kind::Ipv6 => Some(&self.value),
+            Kind::Url => Some(url::host_of(&self.value)),
+            Kind::Email => self.value.rsplit_once('@').map(|(_, host)| host),
+            _ => None,
+        }
     }
+
+    /// What a look-up of this observable also looks for, nearest first: of a URL or mail address its host, then each
+    /// domain above the host up to and including the registrable one. Private public suffixes bound it too, so what
+    /// unrelated people share is never a parent.
     pub fn parents(&self) -> Vec<Observable> {
-        Vec::new()
+        let Some(host) = self.host() else { return Vec::new() };
+        let mut parents = Vec::new();
+        let kind = host_kind(host);
+        // The host of an observable is canonical but for a leading `www.` of a mail host, which stays a host as it is.
+        if matches!(self.kind, Kind::Url | Kind::Email) {
+            parents.push(Observable {
+                kind,
+                value: host::without_www(host).into(),
+            });
+        }
+        if kind == Kind::Domain {
+            let above = host::parents(host::without_www(host));
+            parents.extend(above.map(|name| Observable {
+                kind: Kind::Domain,
+                value: name.into(),
+            }));
+        }
+        parents
     }
+
+    /// The account that a URL (or a host such as `name.medium.com`) leads to.
     pub fn account(&self) -> Option<Observable> {
-        None
+        match self.kind {
+            Kind::Domain | Kind::Url => {
+                let value = account::of_address(&self.value)?;
+                Some(Observable {
+                    kind: Kind::Account,
+                    value: value.into(),
+                })
+            }
+            _ => None,
+        }
     }
+}
+
+fn host_kind(host: &str) -> Kind {
+    if host.contains(':') {
+        Kind::Ipv6
+    } else if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        Kind::Ipv4
+    } else {
+        Kind::Domain
+    }
+}
+
+fn sized(kind: Kind, value: String) -> Result<Observable, Invalid> {
+    match kind.value_bytes_max() {
+        max if value.len() > max => Err(Invalid::TooLong { max }),
+        _ => Ok(Observable {
+            kind,
+            value: value.into_boxed_str(),
+        }),
+    }
+}
+
+/// Rule N, in the order of its steps.
+fn read(raw: &str) -> Result<(Kind, String), Invalid> {
+    if raw.len() > RAW_BYTES_MAX {
+        return Err(Invalid::TooLong { max: RAW_BYTES_MAX });
+    }
+    let text = clean::clean(raw);
+    if text.is_empty() {
+        return Err(Invalid::Empty);
+    }
+    if let Some(kind) = hash::kind_of(&text) {
+        return Ok((kind, text.to_ascii_lowercase()));
+    }
+    let seen = clean::Seen::look(&text);
+    if seen.bracket() {
+        let plain = clean::refang(&text);
+        let seen = clean::Seen::look(&plain);
+        return read_plain(&plain, seen);
+    }
+    read_plain(&text, seen)
+}
+
+fn read_plain(text: &str, seen: clean::Seen) -> Result<(Kind, String), Invalid> {
+    if let Some(value) = text::hashtag(text) {
+        return Ok((Kind::Hashtag, value));
+    }
+    if seen.space(text) {
+        return Err(Invalid::Whitespace);
+    }
+    if seen.mail()
+        && let Some(value) = mail::parse(text)?
+    {
+        return Ok((Kind::Email, value));
+    }
+    if seen.colon()
+        && let Some(value) = network::ipv6(text)
+    {
+        return Ok((Kind::Ipv6, value));
+    }
+    url::parse(text)
+}
+
+/// The kinds that text alone cannot tell.
+fn read_as(kind: Kind, raw: &str) -> Result<String, Invalid> {
+    // Quotation marks belong to a text, and are shed from everything else.
+    let text = match kind {
+        Kind::Text | Kind::Narrative => clean::drop_invisible(raw),
+        _ => clean::clean(raw),
+    };
+    let text = &*text;
+    if text.is_empty() {
+        return Err(Invalid::Empty);
+    }
+    match kind {
+        Kind::Domain | Kind::Url | Kind::Ipv4 | Kind::Ipv6 | Kind::Email => {
+            // `parse_as` sends these to rule N; the arm keeps the match exhaustive.
+            read(raw).and_then(|(found, value)| {
+                if found == kind {
+                    Ok(value)
+                } else {
+                    Err(Invalid::WrongKind)
+                }
+            })
+        }
+        Kind::Ipv4Network => network::ipv4_network(text),
+        Kind::Ipv6Network => network::ipv6_network(text),
+        Kind::Asn => network::asn(text),
+        Kind::Phone => network::phone(text),
+        Kind::Account | Kind::Page | Kind::Group | Kind::Channel => account::named(text),
+        Kind::Post => account::post(text),
+        Kind::Hashtag => text::hashtag_declared(text),
+        Kind::AdAccount => tag::ad_account(text),
+        Kind::AndroidApp => app::android(text),
+        Kind::IosApp => app::ios(text),
+        Kind::BrowserExtension => app::extension(text),
+        Kind::Md5 | Kind::Sha1 | Kind::Sha256 | Kind::Sha512 => match hash::kind_of(text) {
+            Some(found) if found == kind => Ok(text.to_ascii_lowercase()),
+            _ => Err(Invalid::WrongKind),
+        },
+        Kind::Pdq => hash::pdq(text),
+        Kind::Tlsh => hash::tlsh(text),
+        Kind::TrackerId => tag::tracker(text),
+        Kind::CryptoWallet => wallet::parse(text),
+        Kind::CertificateFingerprint => hash::certificate(text),
+        Kind::FaviconHash => hash::favicon(text),
+        Kind::Text | Kind::Narrative => text::prose(text),
+        Kind::Aggregate => text::aggregate(text),
+    }
+}
+
+/// A raw address that N reads as `value`, if any does: with each layer that N takes off exactly once.
+fn with_layers(value: &str) -> String {
+    let www = if value.starts_with("www.") { "www." } else { "" };
+    let (before, query) = value.split_at(value.find('?').unwrap_or(value.len()));
+    format!("http://{www}{before}/{query}#")
 }

@@ -1,0 +1,377 @@
+//! Publishing, revising and retracting. What needs no state (ids, times, encoding) is done by the callers in parallel; the
+//! sequencer only checks what needs state and stages.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::domain::handling::Handling;
+use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
+use crate::domain::indicator::{Content, Indicator, State, Text};
+use crate::domain::member::{Role, Standing};
+use crate::domain::violation::Violation;
+use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
+
+use super::error::HubError;
+use super::sequencer::{Staged, Verdict};
+use super::views::Views;
+use super::{Caller, Hub};
+
+/// Most items in one request.
+pub const ITEMS_MAX: usize = 1_000;
+
+/// Longest request id, in bytes.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// A request that retracts more than this share of the member's active indicators needs a second confirmation.
+pub const LARGE_RETRACTION_SHARE: f64 = 0.2;
+
+/// So many may always be retracted without a second confirmation.
+pub const SMALL_RETRACTION_ITEMS_MAX: usize = 20;
+
+/// One draft, checked by the door.
+pub struct Item {
+    /// The client's name for the attempt; empty if none. At most [`REQUEST_ID_BYTES_MAX`].
+    pub request_id: Box<str>,
+    /// What is to be published.
+    pub content: Content,
+}
+
+/// What became of one item.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// On disk.
+    Accepted {
+        /// Its id.
+        id: IndicatorId,
+        /// Its revision.
+        revision: u32,
+    },
+    /// It was there already.
+    Duplicate {
+        /// The id that it has.
+        id: IndicatorId,
+        /// Its present revision.
+        revision: u32,
+    },
+    /// Nothing was stored.
+    Rejected(Rejection),
+}
+
+/// Why nothing was stored for one item.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rejection {
+    /// The field and the reason.
+    pub violation: Violation,
+    /// For programs.
+    pub code: RejectionCode,
+    /// When a retry may succeed; none if it cannot.
+    pub retry_after: Option<Duration>,
+}
+
+/// The kinds of rejections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RejectionCode {
+    /// The field is wrong.
+    Invalid,
+    /// What the field names does not exist, or may not be known to the caller.
+    NotFound,
+}
+
+impl From<Violation> for Outcome {
+    fn from(violation: Violation) -> Outcome {
+        Outcome::Rejected(Rejection { violation, code: RejectionCode::Invalid, retry_after: None })
+    }
+}
+
+/// An item that is ready to be written, should the state allow it.
+struct Prepared {
+    entry: Option<(Entry, Bytes)>,
+    id: IndicatorId,
+    observable: ObservableId,
+    campaign: Box<str>,
+    request_id: Box<str>,
+}
+
+impl Hub {
+    /// Publishes items; `Err` items are those that the door found wrong. One outcome per item, in order. Once this returns, what
+    /// was accepted survives a power cut.
+    pub async fn publish(
+        &self,
+        caller: &Caller,
+        items: Vec<Result<Item, Violation>>,
+    ) -> Result<Vec<Outcome>, HubError> {
+        caller.require(Role::Publisher)?;
+        let kind = self.kind_of(caller.member)?;
+        let now = self.now();
+        let mut prepared: Vec<Result<Prepared, Violation>> = Vec::with_capacity(items.len());
+        for item in items {
+            prepared.push(item.and_then(|item| prepare(caller, kind, now, item)));
+        }
+        let member = caller.member;
+        self.sequencer
+            .propose(move |views, staged| {
+                still_active(views, member)?;
+                let outcomes = prepared
+                    .iter_mut()
+                    .map(|item| match item {
+                        Ok(item) => stage(views, staged, member, item),
+                        Err(violation) => violation.clone().into(),
+                    })
+                    .collect();
+                Ok(Verdict::answer(outcomes))
+            })
+            .await
+    }
+
+    /// Replaces the content and handling of one of the caller's indicators, made from `expected_revision`.
+    pub async fn revise(
+        &self,
+        caller: &Caller,
+        id: IndicatorId,
+        expected_revision: u32,
+        request_id: Box<str>,
+        content: Content,
+    ) -> Result<(IndicatorId, u32), HubError> {
+        caller.require(Role::Publisher)?;
+        let (member, actor, now) = (caller.member, caller.actor(), self.now());
+        content.handling.check_times(now).map_err(|violation| violation.within("draft.handling"))?;
+        self.sequencer
+            .propose(move |views, staged| {
+                still_active(views, member)?;
+                if let Some(answer) = remembered(views, staged, member, &request_id) {
+                    return Ok(Verdict::answer(answer));
+                }
+                let old = own(views, member, id)?;
+                if staged.touched.contains(&id) {
+                    return Ok(Verdict::AfterOthers);
+                }
+                check_revisable(&old, &content, expected_revision, state_of(views, id))?;
+                check_audience(views, member, &content.handling)?;
+                let revision = old.revision + 1;
+                let indicator = Indicator { revision, content: content.clone(), revised_at: now, ..old };
+                let stored = Box::new(StoredIndicator::new(indicator));
+                let event = Event::IndicatorRevised { stored, request_id: request_id.clone() };
+                staged.touched.insert(id);
+                staged.push(Entry { at: now, actor: actor.clone(), event });
+                Ok(Verdict::answer((id, revision)))
+            })
+            .await
+    }
+
+    /// Takes back indicators of the caller's. One outcome per id, in order.
+    pub async fn retract(
+        &self,
+        caller: &Caller,
+        ids: Vec<IndicatorId>,
+        reason: Text<500>,
+        confirm_large: bool,
+    ) -> Result<Vec<Outcome>, HubError> {
+        caller.require(Role::Publisher)?;
+        if reason.is_empty() {
+            return Err(Violation::new("reason", "must not be empty: those who hold the indicators are told").into());
+        }
+        let (member, actor, now) = (caller.member, caller.actor(), self.now());
+        self.sequencer
+            .propose(move |views, staged| {
+                still_active(views, member)?;
+                if ids.iter().any(|id| staged.touched.contains(id)) {
+                    return Ok(Verdict::AfterOthers);
+                }
+                check_share(views, member, ids.len(), confirm_large)?;
+                let mut outcomes = Vec::with_capacity(ids.len());
+                for (place, id) in ids.iter().enumerate() {
+                    outcomes.push(stage_retraction(views, staged, (member, &actor, now), (place, *id), &reason));
+                }
+                Ok(Verdict::answer(outcomes))
+            })
+            .await
+    }
+
+    /// One of the caller's own indicators.
+    pub fn own(&self, caller: &Caller, id: IndicatorId) -> Result<Indicator, HubError> {
+        own(&self.shared.read(), caller.member, id)
+    }
+
+    fn kind_of(&self, member: MemberId) -> Result<crate::domain::member::MemberKind, HubError> {
+        let views = self.shared.read();
+        let member = views.roster.member(member);
+        member.map(|member| member.viewer().kind).ok_or(HubError::Unauthenticated("the member is not known"))
+    }
+}
+
+fn prepare(
+    caller: &Caller,
+    publisher_kind: crate::domain::member::MemberKind,
+    now: Timestamp,
+    item: Item,
+) -> Result<Prepared, Violation> {
+    let Item { request_id, content } = item;
+    content.handling.check_times(now).map_err(|violation| violation.within("draft.handling"))?;
+    let id = IndicatorId(Uuid::now_v7());
+    let observable = content.observable.id();
+    let campaign: Box<str> = content.campaign.as_str().into();
+    let indicator = Indicator {
+        id,
+        publisher: caller.member,
+        publisher_kind,
+        revision: 1,
+        content,
+        published_at: now,
+        revised_at: now,
+        retraction_reason: Text::default(),
+    };
+    let stored = Box::new(StoredIndicator::new(indicator));
+    let event = Event::IndicatorPublished { stored, request_id: request_id.clone() };
+    let entry = Entry { at: now, actor: caller.actor(), event };
+    let bytes = entry.encode();
+    Ok(Prepared { entry: Some((entry, bytes)), id, observable, campaign, request_id })
+}
+
+fn stage(views: &Views, staged: &mut Staged, member: MemberId, item: &mut Prepared) -> Outcome {
+    if let Some((id, revision)) = remembered(views, staged, member, &item.request_id) {
+        return Outcome::Accepted { id, revision };
+    }
+    let key = (member, item.observable, item.campaign.clone());
+    if let Some(id) = staged.publications.get(&key) {
+        return Outcome::Duplicate { id: *id, revision: 1 };
+    }
+    if let Some(index) = views.indicators.published(member, item.observable, &item.campaign) {
+        let record = views.indicators.record(index);
+        return Outcome::Duplicate { id: record.id, revision: record.current.revision };
+    }
+    // Taken once: a proposal that staged is never asked again.
+    let Some((entry, bytes)) = item.entry.take() else {
+        return Violation::new("draft", "was already decided").into();
+    };
+    if let Event::IndicatorPublished { stored, .. } = &entry.event
+        && let Err(error) = check_audience(views, member, &stored.indicator.content.handling)
+    {
+        let violation = match error {
+            HubError::Invalid(mut violations) if !violations.is_empty() => violations.remove(0),
+            other => Violation::new("draft.handling", other.to_string()),
+        };
+        return Outcome::Rejected(Rejection { violation, code: RejectionCode::NotFound, retry_after: None });
+    }
+    if !item.request_id.is_empty() {
+        staged.requests.insert((member, item.request_id.clone()), (item.id, 1));
+    }
+    staged.publications.insert(key, item.id);
+    staged.push_encoded(entry, bytes);
+    Outcome::Accepted { id: item.id, revision: 1 }
+}
+
+/// What the same request led to before.
+fn remembered(
+    views: &Views,
+    staged: &Staged,
+    member: MemberId,
+    request_id: &str,
+) -> Option<(IndicatorId, u32)> {
+    if request_id.is_empty() {
+        return None;
+    }
+    if let Some(answer) = staged.requests.get(&(member, request_id.into())) {
+        return Some(*answer);
+    }
+    let (index, revision) = views.roster.member(member)?.request(request_id)?;
+    Some((views.indicators.record(index).id, revision))
+}
+
+fn still_active(views: &Views, member: MemberId) -> Result<(), HubError> {
+    let standing = views.roster.member(member).map(|member| member.viewer().standing);
+    match standing {
+        Some(Standing::Active) => Ok(()),
+        _ => Err(HubError::Unauthenticated("the member is suspended or was removed")),
+    }
+}
+
+/// Members named must exist; groups named must hold the publisher. Unknown and foreign groups look alike.
+fn check_audience(views: &Views, publisher: MemberId, handling: &Handling) -> Result<(), HubError> {
+    let embargo = handling.embargo.as_ref().map(|embargo| embargo.members()).unwrap_or_default();
+    for (field, members) in
+        [("draft.handling.member_ids", handling.audience().members()), ("draft.handling.embargo_member_ids", embargo)]
+    {
+        if let Some(unknown) = members.iter().find(|member| views.roster.member(**member).is_none()) {
+            return Err(Violation::new(field, format!("{unknown} is no member of this hub")).into());
+        }
+    }
+    let groups = views.roster.member(publisher).map(|member| member.viewer().groups.as_slice()).unwrap_or_default();
+    match handling.audience().groups().iter().find(|group| groups.binary_search(group).is_err()) {
+        Some(foreign) => {
+            let reason = format!("{foreign} is no group of yours");
+            Err(Violation::new("draft.handling.group_ids", reason).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The newest version of one of the member's own indicators; somebody else's looks like none.
+fn own(views: &Views, member: MemberId, id: IndicatorId) -> Result<Indicator, HubError> {
+    let found = views.indicators.find(id).and_then(|index| {
+        let version = &views.indicators.record(index).current;
+        (views.indicators.class(version).publisher == member).then(|| views.indicators.decode(version)).flatten()
+    });
+    found.ok_or(HubError::NotFound { field: "id" })
+}
+
+fn state_of(views: &Views, id: IndicatorId) -> Option<State> {
+    views.indicators.find(id).map(|index| views.indicators.record(index).current.state)
+}
+
+fn check_revisable(
+    old: &Indicator,
+    content: &Content,
+    expected_revision: u32,
+    state: Option<State>,
+) -> Result<(), HubError> {
+    if state == Some(State::Retracted) {
+        return Err(HubError::Conflict { field: "id", reason: "was retracted; publish it anew".into() });
+    }
+    if old.revision != expected_revision {
+        let reason = format!("is {expected_revision}, but the indicator is at revision {}", old.revision);
+        return Err(HubError::Conflict { field: "expected_revision", reason });
+    }
+    if old.content.observable != content.observable {
+        let reason = "is another observable; retract this indicator and publish that one";
+        return Err(Violation::new("draft.raw", reason).into());
+    }
+    Ok(())
+}
+
+/// A slip that takes back a large share of what a member shares must be meant.
+fn check_share(views: &Views, member: MemberId, count: usize, confirmed: bool) -> Result<(), HubError> {
+    let active = views.indicators.active_of(member);
+    if confirmed || count <= SMALL_RETRACTION_ITEMS_MAX || count as f64 <= active as f64 * LARGE_RETRACTION_SHARE {
+        return Ok(());
+    }
+    let reason = format!("must be set to retract {count} of {active} active indicators at once");
+    Err(Violation::new("confirm_large", reason).into())
+}
+
+fn stage_retraction(
+    views: &Views,
+    staged: &mut Staged,
+    (member, actor, now): (MemberId, &Option<Actor>, Timestamp),
+    (place, id): (usize, IndicatorId),
+    reason: &Text<500>,
+) -> Outcome {
+    let Ok(old) = own(views, member, id) else {
+        let violation = Violation::new(format!("ids[{place}]"), "not found");
+        return Outcome::Rejected(Rejection { violation, code: RejectionCode::NotFound, retry_after: None });
+    };
+    // Named twice in one request, or retracted before: once is enough.
+    if staged.touched.contains(&id) {
+        return Outcome::Duplicate { id, revision: old.revision + 1 };
+    }
+    if state_of(views, id) == Some(State::Retracted) {
+        return Outcome::Duplicate { id, revision: old.revision };
+    }
+    let revision = old.revision + 1;
+    let indicator = Indicator { revision, revised_at: now, retraction_reason: reason.clone(), ..old };
+    staged.touched.insert(id);
+    let event = Event::IndicatorRetracted { stored: Box::new(StoredIndicator::new(indicator)) };
+    staged.push(Entry { at: now, actor: actor.clone(), event });
+    Outcome::Accepted { id, revision }
+}

@@ -1,0 +1,284 @@
+//! Queries: what is known and visible to the caller. Nothing here tells what does not exist from what may not be seen.
+
+use bytes::Bytes;
+
+use crate::domain::filter::Filter;
+use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
+use crate::domain::indicator::{Code, Indicator};
+use crate::domain::member::{Role, Viewer};
+use crate::domain::observable::{Kind, Observable};
+use crate::domain::policy::{self, Release};
+
+use super::cursor::{Binding, Position};
+use super::error::HubError;
+use super::feed::passes;
+use super::views::Views;
+use super::views::indicators::RecordIndex;
+use super::{Caller, Hub, Sighting};
+
+/// Most matches for one value.
+pub const MATCHES_MAX: usize = 100;
+
+/// Most indicators on one page.
+pub const PAGE_ITEMS_MAX: usize = 1_000;
+
+/// Most campaigns in one answer.
+pub const CAMPAIGNS_MAX: usize = 1_000;
+
+/// Records looked at under one hold of the views' lock.
+const RECORDS_PER_HOLD_MAX: u32 = 8_192;
+
+/// How a match speaks of the value that was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Relation {
+    /// The same observable, or the account that the URL names.
+    Exact,
+    /// The host of the URL or e-mail address.
+    Host,
+    /// A parent domain of the host; or a network that holds the address.
+    Parent,
+}
+
+/// What is known of one value.
+#[derive(Debug, Default)]
+pub struct Matches {
+    /// Exact ones first, newest first within each relation.
+    pub found: Vec<(Relation, Release<Sighting>)>,
+    /// Whether there were more than [`MATCHES_MAX`].
+    pub truncated: bool,
+}
+
+/// A page of indicators.
+#[derive(Debug)]
+pub struct Page {
+    /// In the order of publication.
+    pub releases: Vec<Release<Sighting>>,
+    /// Opens the next page; none if this is the last.
+    pub next: Option<Bytes>,
+}
+
+/// A campaign, as far as the caller sees it.
+#[derive(Debug, Default)]
+pub struct Campaign {
+    /// Its name.
+    pub name: String,
+    /// Whom publishers attribute it to.
+    pub attributions: Vec<String>,
+    /// Countries aimed at.
+    pub countries: Vec<Code>,
+    /// Languages aimed at.
+    pub languages: Vec<Code>,
+    /// Events aimed at.
+    pub events: Vec<String>,
+    /// Techniques.
+    pub ttps: Vec<String>,
+    /// Who published indicators of it.
+    pub publishers: Vec<MemberId>,
+    /// Indicators seen.
+    pub indicators: u64,
+    /// Earliest sighting or publication.
+    pub first_seen: Timestamp,
+    /// Latest sighting or publication.
+    pub last_seen: Timestamp,
+}
+
+impl Hub {
+    /// What is known of an observable: the same one, its account, its host, the host's parents, and networks around an address.
+    pub fn lookup(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Matches>, HubError> {
+        require_reader(caller)?;
+        let views = self.shared.read();
+        let viewer = viewer(&views, caller)?;
+        let known = |observable: &Option<Observable>| {
+            observable.as_ref().map(|observable| matches(&views, viewer, observable)).unwrap_or_default()
+        };
+        Ok(observables.iter().map(known).collect())
+    }
+
+    /// One indicator.
+    pub fn indicator(&self, caller: &Caller, id: IndicatorId) -> Result<Release<Sighting>, HubError> {
+        require_reader(caller)?;
+        let views = self.shared.read();
+        let viewer = viewer(&views, caller)?;
+        let found = views.indicators.find(id).and_then(|index| release(&views, viewer, index));
+        found.ok_or(HubError::NotFound { field: "id" })
+    }
+
+    /// A page of the indicators that pass a filter. A page is full unless it is the last, whatever lies between that the caller
+    /// may not see.
+    pub async fn search(
+        &self,
+        caller: &Caller,
+        filter: &Filter,
+        page_items: usize,
+        token: Option<&[u8]>,
+    ) -> Result<Page, HubError> {
+        require_reader(caller)?;
+        filter.check()?;
+        let mut bound_to = b"search:".to_vec();
+        bound_to.extend_from_slice(&filter.fingerprint_bytes());
+        let binding = Binding::new(caller.member, &bound_to);
+        let refused = HubError::CursorRefused { field: "page_token", reason: "is none of this query's" };
+        let mut position = match token {
+            None => Position::default(),
+            Some(token) => self.shared.sealer.open(token, &binding).ok_or(refused)?,
+        };
+        let mut releases = Vec::new();
+        loop {
+            let more = self.fill(caller, filter, page_items, &mut position, &mut releases)?;
+            if releases.len() > page_items {
+                // One more than a page was asked for, so that the last page says that it is the last.
+                releases.truncate(page_items);
+                position.scanned = position.base;
+                return Ok(Page { releases, next: Some(self.shared.sealer.seal(&position, &binding)) });
+            }
+            if !more {
+                return Ok(Page { releases, next: None });
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Adds to `releases` under one hold of the lock. `position.scanned` is the next record to look at, `position.base` the one
+    /// after the last of a full page. Says whether records are left.
+    fn fill(
+        &self,
+        caller: &Caller,
+        filter: &Filter,
+        page_items: usize,
+        position: &mut Position,
+        releases: &mut Vec<Release<Sighting>>,
+    ) -> Result<bool, HubError> {
+        let views = self.shared.read();
+        let viewer = viewer(&views, caller)?;
+        let count = views.indicators.len() as u32;
+        let end = count.min(position.scanned.saturating_add(RECORDS_PER_HOLD_MAX));
+        while position.scanned < end && releases.len() <= page_items {
+            let index = position.scanned;
+            position.scanned += 1;
+            let Some(release) = release(&views, viewer, index) else { continue };
+            if passes(&views.indicators, filter, &views.indicators.record(index).current) {
+                releases.push(release);
+                if releases.len() == page_items {
+                    position.base = position.scanned;
+                }
+            }
+        }
+        Ok(position.scanned < count)
+    }
+
+    /// The campaigns of which the caller sees at least one indicator, by name; at most [`CAMPAIGNS_MAX`].
+    pub async fn campaigns(&self, caller: &Caller, name_contains: &str) -> Result<Vec<Campaign>, HubError> {
+        require_reader(caller)?;
+        let wanted = name_contains.to_lowercase();
+        let mut found = std::collections::BTreeMap::<Box<str>, Campaign>::new();
+        let mut next = 0;
+        loop {
+            {
+                let views = self.shared.read();
+                let viewer = viewer(&views, caller)?;
+                let end = (views.indicators.len() as u32).min(next + RECORDS_PER_HOLD_MAX / 8);
+                for index in next..end {
+                    add_to_campaign(&views, viewer, index, &wanted, &mut found);
+                }
+                if end == views.indicators.len() as u32 {
+                    break;
+                }
+                next = end;
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(found.into_values().take(CAMPAIGNS_MAX).collect())
+    }
+}
+
+fn require_reader(caller: &Caller) -> Result<(), HubError> {
+    caller.require(Role::Subscriber).or_else(|error| caller.require(Role::Publisher).map_err(|_| error))
+}
+
+fn viewer<'a>(views: &'a Views, caller: &Caller) -> Result<&'a Viewer, HubError> {
+    let member = views.roster.member(caller.member);
+    member.map(|member| &**member.viewer()).ok_or(HubError::Unauthenticated("the member is not known"))
+}
+
+fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release<Sighting>> {
+    let record = views.indicators.record(index);
+    let version = &record.current;
+    let subject = views.indicators.subject(version);
+    policy::evaluate(viewer, &subject, ())?;
+    policy::evaluate(viewer, &subject, Sighting::new(&views.indicators, record, version))
+}
+
+fn matches(views: &Views, viewer: &Viewer, asked: &Observable) -> Matches {
+    let mut all = Matches::default();
+    collect(views, viewer, asked.id(), Relation::Exact, &mut all);
+    if let Some(account) = asked.account() {
+        collect(views, viewer, account.id(), Relation::Exact, &mut all);
+    }
+    for parent in asked.parents() {
+        let is_host = Some(parent.value()) == asked.host() && asked.kind() != Kind::Domain;
+        let relation = if is_host { Relation::Host } else { Relation::Parent };
+        collect(views, viewer, parent.id(), relation, &mut all);
+    }
+    all
+}
+
+fn collect(views: &Views, viewer: &Viewer, observable: ObservableId, relation: Relation, all: &mut Matches) {
+    for index in views.indicators.of_observable(observable) {
+        let Some(release) = release(views, viewer, index) else { continue };
+        if all.found.len() == MATCHES_MAX {
+            all.truncated = true;
+            return;
+        }
+        all.found.push((relation, release));
+    }
+}
+
+fn add_to_campaign(
+    views: &Views,
+    viewer: &Viewer,
+    index: RecordIndex,
+    wanted: &str,
+    found: &mut std::collections::BTreeMap<Box<str>, Campaign>,
+) {
+    let record = views.indicators.record(index);
+    let name = views.indicators.campaign(record);
+    if name.is_empty() || !name.to_lowercase().contains(wanted) {
+        return;
+    }
+    let subject = views.indicators.subject(&record.current);
+    if policy::evaluate(viewer, &subject, ()).is_none() {
+        return;
+    }
+    if let Some(indicator) = views.indicators.decode(&record.current) {
+        found.entry(name.into()).or_default().add(&indicator);
+    }
+}
+
+impl Campaign {
+    fn add(&mut self, indicator: &Indicator) {
+        let content = &indicator.content;
+        if self.indicators == 0 {
+            self.name = content.campaign.as_str().to_owned();
+            self.first_seen = Timestamp(i64::MAX);
+            self.last_seen = Timestamp(i64::MIN);
+        }
+        self.indicators += 1;
+        add_new(&mut self.countries, content.targets.countries.iter().copied());
+        add_new(&mut self.languages, content.targets.languages.iter().copied());
+        add_new(&mut self.events, content.targets.events.iter().map(|event| event.as_str().to_owned()));
+        add_new(&mut self.ttps, content.ttps.iter().map(|ttp| ttp.as_str().to_owned()));
+        let attribution = Some(content.attribution.as_str().to_owned()).filter(|text| !text.is_empty());
+        add_new(&mut self.attributions, attribution);
+        add_new(&mut self.publishers, [indicator.publisher]);
+        self.first_seen = self.first_seen.min(content.first_seen.unwrap_or(indicator.published_at));
+        self.last_seen = self.last_seen.max(content.last_seen.unwrap_or(indicator.published_at));
+    }
+}
+
+fn add_new<T: Ord>(sorted: &mut Vec<T>, items: impl IntoIterator<Item = T>) {
+    for item in items {
+        if let Err(place) = sorted.binary_search(&item) {
+            sorted.insert(place, item);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Views: the deterministic fold of the log into what the hub answers from. They hold no clock and no randomness, so two hubs
+//! with the same log hold the same views, and they can be dropped and rebuilt at any time.
+
+pub(super) mod indicators;
+pub(super) mod roster;
+
+use crate::domain::id::{Seq, Timestamp};
+use crate::log::entry::{Entry, Event};
+
+use indicators::Indicators;
+use roster::Roster;
+
+/// Everything that is folded from the log.
+#[derive(Default)]
+pub(super) struct Views {
+    /// The hub's name, from the first entry.
+    pub hub_name: String,
+    /// The trust domain of its certificates, from the first entry.
+    pub trust_domain: String,
+    /// Members, groups, agents, invitations.
+    pub roster: Roster,
+    /// Indicators and the order in which they changed.
+    pub indicators: Indicators,
+    /// Entries folded.
+    pub next: Seq,
+    /// Time, as far as the log knows it.
+    pub now: Timestamp,
+}
+
+impl Views {
+    /// Folds the next entry.
+    pub fn apply(&mut self, entry: &Entry) {
+        self.next = self.next.next();
+        let viewpoint = self.indicators.ordinal();
+        match &entry.event {
+            Event::HubCreated { name, trust_domain } => {
+                self.hub_name.clone_from(name);
+                self.trust_domain.clone_from(trust_domain);
+            }
+            Event::IndicatorPublished { stored, request_id } | Event::IndicatorRevised { stored, request_id } => {
+                let record = self.indicators.put(stored, None);
+                let outcome = (record, stored.indicator.revision);
+                self.roster.remember_request(stored.indicator.publisher, request_id, outcome);
+            }
+            Event::IndicatorRetracted { stored } => {
+                self.indicators.put(stored, Some(crate::domain::indicator::State::Retracted));
+            }
+            Event::ClockTicked { now } => {
+                self.now = *now;
+                self.indicators.tick(*now);
+            }
+            roster_event => {
+                if self.roster.apply(entry.at, roster_event, viewpoint) {
+                    self.indicators.mark_roster_change();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! What an entry means: events of the domain to stored bytes and back. The stored format has protos of its own
+//! (`proto/clearinghouse/storage/v1`), so that a change of the wire API never rewrites history. Nothing here touches a disk.
+
+mod indicator;
+mod roster;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::domain::agent::AgentName;
+use crate::domain::id::{GroupId, IndicatorId, InvitationId, MemberId, Timestamp};
+use crate::domain::indicator::Indicator;
+use crate::domain::member::{MemberKind, Name, Roles, Standing};
+
+pub use indicator::{decode_indicator, encode_audience, encode_indicator};
+
+/// The stored messages, as generated.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+mod stored {
+    tonic::include_proto!("clearinghouse.storage.v1");
+}
+
+/// One event, with its time and author.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When the hub wrote it.
+    pub at: Timestamp,
+    /// Who caused it; nobody where the hub itself did.
+    pub actor: Option<Actor>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// The agent that caused an entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Actor {
+    /// Its member.
+    pub member: MemberId,
+    /// Its name within the member.
+    pub agent: AgentName,
+}
+
+/// An indicator beside its encoded body, which readers are sent as it lies: without audience and without state.
+#[derive(Clone, Debug)]
+pub struct StoredIndicator {
+    /// The indicator, audience included.
+    pub indicator: Indicator,
+    /// `clearinghouse.storage.v1.Indicator`, which has the layout of `clearinghouse.v1.Indicator`.
+    pub body: Bytes,
+}
+
+impl StoredIndicator {
+    /// Encodes the body.
+    pub fn new(indicator: Indicator) -> StoredIndicator {
+        let body = encode_indicator(&indicator);
+        StoredIndicator { indicator, body }
+    }
+}
+
+/// What can happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The first entry of a log.
+    HubCreated {
+        /// The hub's name.
+        name: String,
+        /// Of the identities in its certificates.
+        trust_domain: String,
+    },
+    /// An indicator in its first revision.
+    IndicatorPublished {
+        /// The whole of it.
+        stored: Box<StoredIndicator>,
+        /// The client's name for the attempt; empty if none.
+        request_id: Box<str>,
+    },
+    /// A new revision.
+    IndicatorRevised {
+        /// The whole of it.
+        stored: Box<StoredIndicator>,
+        /// The client's name for the attempt; empty if none.
+        request_id: Box<str>,
+    },
+    /// The last revision.
+    IndicatorRetracted {
+        /// The whole of it, with the reason.
+        stored: Box<StoredIndicator>,
+    },
+    /// Time, as far as the log knows it.
+    ClockTicked {
+        /// Embargoes and validities that end at or before it have ended.
+        now: Timestamp,
+    },
+    /// A member joined.
+    MemberAdmitted {
+        /// Its id.
+        member: MemberId,
+        /// Its name.
+        name: Name,
+        /// Its kind.
+        kind: MemberKind,
+    },
+    /// A member was suspended, resumed or removed.
+    MemberStandingChanged {
+        /// Who.
+        member: MemberId,
+        /// Where it stands now.
+        standing: Standing,
+        /// Why.
+        reason: String,
+    },
+    /// A group was made.
+    GroupCreated {
+        /// Its id.
+        group: GroupId,
+        /// Its name.
+        name: Name,
+    },
+    /// A member joined a group.
+    GroupMemberAdded {
+        /// The group.
+        group: GroupId,
+        /// The member.
+        member: MemberId,
+    },
+    /// A member left a group.
+    GroupMemberRemoved {
+        /// The group.
+        group: GroupId,
+        /// The member.
+        member: MemberId,
+    },
+    /// A right to enrol was given.
+    InvitationMade {
+        /// Its id.
+        invitation: InvitationId,
+        /// For whom.
+        member: MemberId,
+        /// The agent to be.
+        agent: AgentName,
+        /// What it will be allowed.
+        roles: Roles,
+        /// When the right ends.
+        expires_at: Timestamp,
+    },
+    /// An agent got a certificate.
+    CertificateIssued(Box<CertificateIssued>),
+    /// An agent lost all its certificates.
+    AgentRevoked {
+        /// Its member.
+        member: MemberId,
+        /// Its name.
+        agent: AgentName,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A certificate as the log records it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CertificateIssued {
+    /// Whose.
+    pub member: MemberId,
+    /// Which agent's.
+    pub agent: AgentName,
+    /// What the agent is allowed.
+    pub roles: Roles,
+    /// Serial number, big-endian.
+    pub serial: Vec<u8>,
+    /// Start of its validity.
+    pub not_before: Timestamp,
+    /// End of its validity.
+    pub not_after: Timestamp,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo, DER).
+    pub public_key_sha256: [u8; 32],
+    /// The invitation it was issued for; none for a renewal and for the first admin.
+    pub invitation: Option<InvitationId>,
+    /// DER.
+    pub certificate: Vec<u8>,
+}
+
+/// Why stored bytes are not an entry. The log's hashes guard against damage, so this means a newer format or a defect.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes are not the message.
+    #[error("not an entry: {0}")]
+    Malformed(String),
+    /// A field does not hold what this version of the program knows.
+    #[error("field {0} holds what this version does not know")]
+    Unknown(&'static str),
+}
+
+impl From<prost::DecodeError> for DecodeError {
+    fn from(error: prost::DecodeError) -> DecodeError {
+        DecodeError::Malformed(error.to_string())
+    }
+}
+
+impl Entry {
+    /// The bytes to be stored.
+    pub fn encode(&self) -> Bytes {
+        let actor = self.actor.as_ref().map(|actor| stored::Actor {
+            member_id: id_bytes(actor.member.0),
+            agent: actor.agent.to_string(),
+        });
+        stored::Entry { at: self.at.0, actor, event: Some(encode_event(&self.event)) }.encode_to_vec().into()
+    }
+
+    /// The entry in stored bytes.
+    pub fn decode(bytes: Bytes) -> Result<Entry, DecodeError> {
+        let stored::Entry { at, actor, event } = stored::Entry::decode(bytes)?;
+        let actor = match actor {
+            None => None,
+            Some(stored::Actor { member_id, agent }) => {
+                Some(Actor { member: MemberId(uuid(&member_id)?), agent: roster::agent(&agent)? })
+            }
+        };
+        let event = decode_event(event.ok_or(DecodeError::Unknown("event"))?)?;
+        Ok(Entry { at: Timestamp(at), actor, event })
+    }
+
+    /// The indicator that the entry speaks of, if any.
+    pub fn indicator_id(&self) -> Option<IndicatorId> {
+        match &self.event {
+            Event::IndicatorPublished { stored, .. }
+            | Event::IndicatorRevised { stored, .. }
+            | Event::IndicatorRetracted { stored } => Some(stored.indicator.id),
+            _ => None,
+        }
+    }
+}
+
+fn encode_event(event: &Event) -> stored::entry::Event {
+    use stored::entry::Event as Stored;
+    let parts = |stored: &StoredIndicator| (stored.body.clone(), indicator::stored_audience(&stored.indicator));
+    match event {
+        Event::IndicatorPublished { stored, request_id } => {
+            let (indicator, audience) = parts(stored);
+            let request_id = request_id.to_string();
+            Stored::IndicatorPublished(stored::IndicatorPublished { indicator, audience, request_id })
+        }
+        Event::IndicatorRevised { stored, request_id } => {
+            let (indicator, audience) = parts(stored);
+            let request_id = request_id.to_string();
+            Stored::IndicatorRevised(stored::IndicatorRevised { indicator, audience, request_id })
+        }
+        Event::IndicatorRetracted { stored } => {
+            let (indicator, audience) = parts(stored);
+            Stored::IndicatorRetracted(stored::IndicatorRetracted { indicator, audience })
+        }
+        Event::ClockTicked { now } => Stored::ClockTicked(stored::ClockTicked { now: now.0 }),
+        roster_event => roster::encode(roster_event),
+    }
+}
+
+fn decode_event(event: stored::entry::Event) -> Result<Event, DecodeError> {
+    use stored::entry::Event as Stored;
+    Ok(match event {
+        Stored::IndicatorPublished(stored::IndicatorPublished { indicator, audience, request_id }) => {
+            let stored = Box::new(indicator::decode_stored(indicator, audience)?);
+            Event::IndicatorPublished { stored, request_id: request_id.into() }
+        }
+        Stored::IndicatorRevised(stored::IndicatorRevised { indicator, audience, request_id }) => {
+            let stored = Box::new(indicator::decode_stored(indicator, audience)?);
+            Event::IndicatorRevised { stored, request_id: request_id.into() }
+        }
+        Stored::IndicatorRetracted(stored::IndicatorRetracted { indicator, audience }) => {
+            Event::IndicatorRetracted { stored: Box::new(indicator::decode_stored(indicator, audience)?) }
+        }
+        Stored::ClockTicked(stored::ClockTicked { now }) => Event::ClockTicked { now: Timestamp(now) },
+        roster_event => roster::decode(roster_event)?,
+    })
+}
+
+/// The number of `item` on disk: its place in `all`, from 1, so that 0 stays "unspecified".
+fn number<T: PartialEq>(all: &[T], item: &T) -> u32 {
+    all.iter().position(|candidate| candidate == item).map_or(0, |place| place as u32 + 1)
+}
+
+fn item<T: Copy>(all: &[T], number: u32, field: &'static str) -> Result<T, DecodeError> {
+    let place = (number as usize).checked_sub(1).ok_or(DecodeError::Unknown(field))?;
+    all.get(place).copied().ok_or(DecodeError::Unknown(field))
+}
+
+fn id_bytes(id: uuid::Uuid) -> Bytes {
+    Bytes::copy_from_slice(id.as_bytes())
+}
+
+fn uuid(bytes: &[u8]) -> Result<uuid::Uuid, DecodeError> {
+    uuid::Uuid::from_slice(bytes).map_err(|_| DecodeError::Unknown("id"))
+}

@@ -1,0 +1,448 @@
+//! Rule N against the world: vectors and counts of the published reports, IANA's list of top-level domains, and
+//! properties over arbitrary text. The tables for each kind stand beside the code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clearinghouse::domain::observable::{Invalid, Kind, NAMESPACE, Observable};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::FileFailurePersistence;
+use serde_json::Value;
+
+/// The folder of the published reports, which stands beside the project and not in it. Says so where it is absent.
+fn corpus() -> Option<PathBuf> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus"));
+    if !folder.is_dir() {
+        println!("skipped: no corpus at {}", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+fn text_of(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap_or_default().to_owned()
+}
+
+/// A file in which every vector's class has its expectation, so that none is passed over.
+#[test]
+fn every_vector_is_read_as_expected() {
+    let Some(corpus) = corpus() else { return };
+    let lines = std::fs::read_to_string(corpus.join("vectors.jsonl")).unwrap();
+    let mut classes = BTreeMap::<String, usize>::new();
+    for line in lines.lines() {
+        let vector: Value = serde_json::from_str(line).unwrap();
+        let class = text_of(&vector, "cls");
+        check_vector(&class, &vector);
+        *classes.entry(class).or_default() += 1;
+    }
+    println!("vectors by class: {classes:?}");
+    assert_eq!(classes.values().sum::<usize>(), lines.lines().count());
+    assert!(classes["indicator"] > 100 && classes.len() == 8);
+}
+
+fn check_vector(class: &str, vector: &Value) {
+    let (raw, value) = (text_of(vector, "raw"), text_of(vector, "value"));
+    let read = Observable::parse(&raw);
+    let kind = || Kind::from_name(&text_of(vector, "type")).unwrap();
+    match class {
+        "indicator" => {
+            // Apps have a declared type in every format, though the vector names it only for some.
+            let declared = vector["declared"]
+                .as_str()
+                .map_or_else(kind, |name| Kind::from_name(name).unwrap());
+            let as_declared = Observable::parse_as(declared, &raw).unwrap();
+            assert_eq!((as_declared.kind(), as_declared.value()), (kind(), &*value), "{raw}");
+            if !matches!(kind(), Kind::AndroidApp | Kind::IosApp) {
+                assert_eq!(read, Ok(as_declared), "{raw}");
+            }
+        }
+        "malformed" => {
+            assert!(matches!(read, Err(Invalid::Malformed(_))), "{raw}");
+            assert_eq!(read.unwrap_err().to_string(), text_of(vector, "reason"), "{raw}");
+        }
+        "suspect" => {
+            assert!(matches!(read, Err(Invalid::UnknownTld(_))), "{raw}");
+            assert_eq!(read.unwrap_err().to_string(), text_of(vector, "reason"), "{raw}");
+        }
+        // Whether to join or to cut is the importer's to decide; N says only that this is not one value.
+        "wrapped" => {
+            assert_eq!(read, Err(Invalid::Whitespace), "{raw}");
+            let joined: String = raw.split_whitespace().collect();
+            assert_eq!(
+                Observable::parse(&joined),
+                Observable::from_canonical(kind(), &value),
+                "{raw}"
+            );
+            assert!(Observable::from_canonical(kind(), &value).is_ok(), "{raw}");
+        }
+        "annotated" => {
+            assert_eq!(read, Err(Invalid::Whitespace), "{raw}");
+            let first = raw.split_whitespace().next().unwrap().trim_end_matches(',');
+            assert_eq!(
+                Observable::parse(first),
+                Observable::from_canonical(kind(), &value),
+                "{raw}"
+            );
+            assert!(Observable::from_canonical(kind(), &value).is_ok(), "{raw}");
+        }
+        "count" => {
+            assert_eq!(read, Err(Invalid::Whitespace), "{raw}");
+            assert_eq!(
+                Observable::parse_as(Kind::Aggregate, &raw).unwrap().kind(),
+                Kind::Aggregate,
+                "{raw}"
+            );
+        }
+        "text" => {
+            assert_eq!(read, Err(Invalid::Whitespace), "{raw}");
+            assert_eq!(
+                Observable::parse_as(Kind::Text, &raw).unwrap().kind(),
+                Kind::Text,
+                "{raw}"
+            );
+        }
+        "empty" => assert_eq!(read, Err(Invalid::Empty)),
+        other => panic!("a class without an expectation: {other}"),
+    }
+}
+
+#[test]
+fn top_level_domains_are_those_of_iana() {
+    let Some(corpus) = corpus() else { return };
+    let text = std::fs::read_to_string(corpus.join("misp/warninglists/tlds/list.json")).unwrap();
+    let list: Value = serde_json::from_str(&text).unwrap();
+    let labels: BTreeSet<String> = list["list"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|label| label.as_str().unwrap().to_ascii_lowercase())
+        .collect();
+    let unknown: Vec<_> = labels
+        .iter()
+        .filter(|label| Observable::parse(&format!("example.{label}")).is_err())
+        .collect();
+    assert!(
+        labels.len() > 1400 && unknown.is_empty(),
+        "IANA has them and we do not: {unknown:?}"
+    );
+    // Special-use names, and suffixes that no one has delegated.
+    let undelegated = [
+        "xn--mgb2ddes",
+        "xn--mgba3a4fra",
+        "xn--mgbtf8fl",
+        "xn--mix082f",
+        "xn--nnx388a",
+    ];
+    let special = [
+        "lab",
+        "local",
+        "onion",
+        "test",
+        "example",
+        "invalid",
+        "localhost",
+        "internal",
+        "corp",
+        "zz",
+    ];
+    for label in undelegated.into_iter().chain(special) {
+        assert!(!labels.contains(label));
+        assert_eq!(
+            Observable::parse(&format!("example.{label}")),
+            Err(Invalid::UnknownTld(label.into()))
+        );
+    }
+}
+
+/// The cells of a table, or the attributes of a MISP event: each with the type that its row declares, if any.
+fn cells(path: &std::path::Path) -> Vec<(Option<Kind>, String)> {
+    if path.extension().is_some_and(|extension| extension == "json") {
+        let event: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let mut found = Vec::new();
+        attributes(&event, &mut found);
+        return found;
+    }
+    let delimiter = if path.extension().is_some_and(|extension| extension == "tsv") {
+        b'\t'
+    } else {
+        b','
+    };
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .flexible(true)
+        .has_headers(false)
+        .from_path(path);
+    let rows = reader.as_mut().unwrap().byte_records().map(Result::unwrap);
+    rows.flat_map(|row| {
+        let texts: Vec<String> = row
+            .iter()
+            .map(|cell| String::from_utf8_lossy(cell).into_owned())
+            .collect();
+        let declared = texts.first().and_then(|first| Kind::from_name(first));
+        texts.into_iter().map(move |text| (declared, text))
+    })
+    .collect()
+}
+
+fn attributes(value: &Value, found: &mut Vec<(Option<Kind>, String)>) {
+    match value {
+        Value::Object(fields) => {
+            if let (Some(Value::String(kind)), Some(Value::String(text))) = (fields.get("type"), fields.get("value")) {
+                found.push((Kind::from_name(kind), text.clone()));
+            }
+            fields.values().for_each(|inner| attributes(inner, found));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| attributes(inner, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn accounts_of_all_reports_are_counted_alike() {
+    let Some(corpus) = corpus() else { return };
+    let facts: Value = serde_json::from_str(&std::fs::read_to_string(corpus.join("facts.json")).unwrap()).unwrap();
+    let mut accounts = BTreeSet::new();
+    let mut files = 0;
+    for file in facts["files"].as_array().unwrap() {
+        if !["meta-legacy", "meta-kill-chain", "misp-event"].contains(&file["family"].as_str().unwrap()) {
+            continue;
+        }
+        let name = file["file"].as_str().unwrap();
+        let here: BTreeSet<Observable> = cells(&corpus.join(name))
+            .iter()
+            .filter_map(|(_, text)| Observable::parse(text).ok()?.account())
+            .collect();
+        println!("{name}: {} accounts, facts say {}", here.len(), file["accounts"]);
+        accounts.extend(here);
+        files += 1;
+    }
+    assert!(files > 80);
+    let mut by_platform = BTreeMap::<String, u64>::new();
+    for account in &accounts {
+        assert_eq!(account.kind(), Kind::Account);
+        *by_platform
+            .entry(account.value().split(':').next().unwrap().to_owned())
+            .or_default() += 1;
+    }
+    println!("{by_platform:?}");
+    let expected: BTreeMap<String, u64> =
+        serde_json::from_value(facts["totals"]["accounts_by_platform"].clone()).unwrap();
+    assert_eq!(by_platform, expected);
+    assert_eq!(accounts.len() as u64, facts["totals"]["accounts"].as_u64().unwrap());
+}
+
+#[test]
+fn lists_and_typed_tables_hold_the_counted_values() {
+    let Some(corpus) = corpus() else { return };
+    let facts: Value = serde_json::from_str(&std::fs::read_to_string(corpus.join("facts.json")).unwrap()).unwrap();
+    let mut files = 0;
+    for file in facts["files"].as_array().unwrap() {
+        let name = file["file"].as_str().unwrap();
+        let path = corpus.join(name);
+        let texts = match file["family"].as_str().unwrap() {
+            "one-per-line" => std::fs::read_to_string(path)
+                .unwrap()
+                .lines()
+                .map(|line| (None, line.to_owned()))
+                .collect(),
+            // The type in the first cell, the value in the second; the type of a row is no value itself.
+            "meta-legacy" => cells(&path)
+                .into_iter()
+                .filter(|(kind, _)| kind.is_some())
+                .collect::<Vec<_>>(),
+            _ => continue,
+        };
+        let mut by_type = BTreeMap::<String, BTreeSet<String>>::new();
+        for (declared, text) in &texts {
+            let read = match declared {
+                Some(kind) => Observable::parse_as(*kind, text),
+                None => Observable::parse(text),
+            };
+            if let Ok(read) = read {
+                assert_eq!(
+                    Observable::from_canonical(read.kind(), read.value()),
+                    Ok(read.clone()),
+                    "{text}"
+                );
+                by_type
+                    .entry(read.kind().name().to_owned())
+                    .or_default()
+                    .insert(read.value().to_owned());
+            }
+        }
+        let counts: BTreeMap<String, usize> = by_type.into_iter().map(|(kind, values)| (kind, values.len())).collect();
+        let expected: BTreeMap<String, usize> = serde_json::from_value(file["unique_by_type"].clone()).unwrap();
+        assert_eq!(counts, expected, "{name}");
+        files += 1;
+    }
+    assert!(files > 15, "{files}");
+}
+
+#[test]
+fn ids_never_change() {
+    assert_eq!(
+        NAMESPACE,
+        uuid::Uuid::new_v5(
+            &uuid::Uuid::NAMESPACE_URL,
+            b"https://example.org/clearinghouse/observable"
+        )
+    );
+    for (raw, id) in [
+        ("https://www.example.com/", "5b72e14f-64c7-57bb-a93f-7c8eab4b8db7"),
+        ("http://example.com/a?b=1", "1fe8a420-a5db-56e4-b4d7-48cc171cf073"),
+        ("192[.]0[.]2[.]1", "7e211ebd-66a5-579b-b386-fed8f2eed49f"),
+    ] {
+        assert_eq!(Observable::parse(raw).unwrap().id().to_string(), id, "{raw}");
+    }
+    // The id of a long value, which takes another path, is over the same bytes.
+    let long = format!("example.com/{}", "a".repeat(300));
+    let name = format!("url:{long}");
+    assert_eq!(
+        Observable::parse(&long).unwrap().id().0,
+        uuid::Uuid::new_v5(&NAMESPACE, name.as_bytes())
+    );
+}
+
+/// Pieces of addresses, disguises and oddities.
+#[rustfmt::skip]
+const PIECES: &[&str] = &[
+    "http://", "hxxps://", "h**p://", "meow://", "ftp://", "[://]", "[:]", "www.", "www[.]", "example", "a", "com", "org",
+    ".", "[.]", "(dot)", "[.", ".]", "{at}", "@", "#", "?", "/", "//", ":", ":80", ":443", ":8080", ":0", "%2f", "%c3%a9",
+    "%", "\u{e9}", "\u{fc}", "\u{df}", "\u{131}", "\u{130}", "\u{3002}", "\u{200b}", "\u{a0}", " ", "\n", "'", "\"", "<",
+    ">", "\u{201c}", "192.0.2.1", "2001:db8::1", "[2001:db8::1]", "::ffff:192.0.2.1", "q=1", "-", "_", "+", "63",
+    "accounts", "x:", "twitter:", "id:1", "UA-1-1", "0x", "AS", "+44", "/24", "T1", "\u{1d5ef}", "\u{301}", "\u{1}",
+    "youtube.com/", "t.me/", "x.com/", "\u{3a3}", "\u{345}", "[", "]", "(", ")", "\\", "~", "1", "\u{939}\u{94d}",
+];
+
+/// A sound value of each kind, some of several kinds, in the documentation's ranges.
+#[rustfmt::skip]
+const EXAMPLES: &[&str] = &[
+    "https://www.example.com/", "a.b.example.co.uk", "b\u{fc}cher.example.com", "hxxps://example[.]com:8080/a/b/?q=%c3%a9&r=1#f",
+    "http://[2001:db8::1]:8080/a", "192.0.2.1", "2001:db8::1", "203.0.113.0/24", "2001:db8::/32", "AS64496",
+    "info[at]example[.]com", "\u{c9}mile@example.com", "+12025550123", "+44 20 7946 0123", "x:example_1",
+    "https://twitter.com/Example_1/status/1", "https://t.me/s/example", "https://t.me/+AbC", "example.medium.com",
+    "https://youtube.com/channel/UCabcdefghijklmnopqrstuv", "https://youtube.com/@%D8%A7%D9%85", "facebook:id:100000000000001",
+    "youtube:aBc-_1", "#Ex\u{e4}mple", "#\u{939}\u{93f}\u{928}\u{94d}\u{926}\u{940}", "act_123", "com.example.App_1",
+    "id1234567890", "chrome:abcdefghijklmnopabcdefghijklmnop", "firefox:add-on@example.com",
+    "d41d8cd98f00b204e9800998ecf8427e", "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+    "T100112233445566778899aabbccddeeff00112233445566778899aabbccddeeff001122",
+    "One text,\n copied and pasted \u{1d5ef}\u{1d5fc}", "UA-000001-2", "G-ABC123", "ca-pub-0000000000000001",
+    "1111111111111111111114oLvT2", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
+    "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "-1234567", "4,789 accounts", "About 110 accounts",
+];
+
+/// Pieces in any order.
+fn near_misses() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(PIECES), 0..12).prop_map(|pieces| pieces.concat())
+}
+
+/// A sound value with a few pieces put in and a few characters taken out.
+fn edited() -> impl Strategy<Value = String> {
+    let edit = (
+        any::<prop::sample::Index>(),
+        prop::option::of(prop::sample::select(PIECES)),
+    );
+    (prop::sample::select(EXAMPLES), prop::collection::vec(edit, 0..4)).prop_map(|(example, edits)| {
+        let mut characters: Vec<char> = example.chars().collect();
+        for (at, piece) in edits {
+            let at = at.index(characters.len() + 1);
+            match piece {
+                Some(piece) => drop(characters.splice(at..at, piece.chars())),
+                None => drop(characters.drain(at.min(characters.len())..(at + 1).min(characters.len()))),
+            }
+        }
+        characters.into_iter().collect()
+    })
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => edited(),
+        2 => near_misses(),
+        1 => any::<String>(),
+        1 => "[ -~]{0,40}",
+        1 => "[a-z]{1,9}\\.com/\\PC{0,20}",
+        1 => "(x|youtube|telegram):\\PC{1,8}",
+        1 => "#\\w{1,6}",
+    ]
+}
+
+/// Of what the generator makes, enough must be values, or the properties below hold of nothing.
+#[test]
+fn the_generator_makes_values_of_many_kinds() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut kinds = BTreeMap::<Kind, usize>::new();
+    let mut declared = BTreeSet::<Kind>::new();
+    for _ in 0..20_000 {
+        let raw = any_text().new_tree(&mut runner).unwrap().current();
+        if let Ok(read) = Observable::parse(&raw) {
+            *kinds.entry(read.kind()).or_default() += 1;
+        }
+        declared.extend(
+            Kind::ALL
+                .iter()
+                .filter_map(|kind| Some(Observable::parse_as(*kind, &raw).ok()?.kind())),
+        );
+    }
+    println!("{kinds:?}\nof declared kinds: {declared:?}");
+    assert!(
+        kinds.values().all(|count| *count > 20) && kinds.len() == 10,
+        "{kinds:?}"
+    );
+    assert_eq!(declared.len(), Kind::ALL.len(), "{declared:?}");
+}
+
+fn any_kind() -> impl Strategy<Value = Kind> {
+    prop::sample::select(Kind::ALL)
+}
+
+/// Whether N, which peels one layer, left another one on: a further `www.` or `/`, or a quotation mark that came to
+/// stand at the end when a `/`, `?` or fragment went.
+fn keeps_a_layer(value: &str) -> bool {
+    let path = value.split('?').next().unwrap_or_default();
+    value.starts_with("www.") || path.ends_with('/') || value.ends_with(['`', '"', '\'', '<', '>', '?'])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 20_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/observable.proptest-regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn reading_a_value_again_changes_nothing(raw in any_text()) {
+        if let Ok(read) = Observable::parse(&raw) {
+            prop_assert_eq!(Observable::from_canonical(read.kind(), read.value()), Ok(read.clone()));
+            if !keeps_a_layer(read.value()) {
+                prop_assert_eq!(Observable::parse(read.value()), Ok(read.clone()));
+            }
+            prop_assert!(read.value().len() <= read.kind().value_bytes_max());
+            prop_assert_eq!(read.id(), read.clone().id());
+        }
+    }
+
+    #[test]
+    fn reading_a_declared_value_again_changes_nothing(kind in any_kind(), raw in any_text()) {
+        if let Ok(read) = Observable::parse_as(kind, &raw) {
+            prop_assert_eq!(Observable::from_canonical(read.kind(), read.value()), Ok(read.clone()));
+            if !keeps_a_layer(read.value()) {
+                prop_assert_eq!(Observable::parse_as(read.kind(), read.value()), Ok(read.clone()));
+            }
+            prop_assert!(read.value().len() <= read.kind().value_bytes_max());
+        }
+    }
+
+    #[test]
+    fn what_is_derived_is_canonical_too(raw in any_text()) {
+        if let Ok(read) = Observable::parse(&raw) {
+            // A derived host is N's value of itself, without a layer that N would still take.
+            for derived in read.parents().into_iter().chain(read.account()) {
+                prop_assert_eq!(Observable::from_canonical(derived.kind(), derived.value()), Ok(derived.clone()));
+            }
+        }
+    }
+}
