@@ -28,7 +28,9 @@ enum Action {
         member: Option<String>,
     },
     /// Revoke an agent: within a second it sees and does nothing, on open streams too
-    #[command(after_help = "Example:\n  clearinghouse agent revoke \"Agora Social\" feed --reason \"laptop lost\" --profile hub/admin")]
+    #[command(
+        after_help = "Example:\n  clearinghouse agent revoke \"Agora Social\" feed --reason \"laptop lost\" --profile hub/admin"
+    )]
     Revoke {
         /// Name or id of the member
         member: String,
@@ -47,25 +49,47 @@ impl AgentCommand {
         let directory = Directory::of_members(&connection).await?;
         match self.action {
             Action::List { member } => {
-                let member_id = member.map(|member| directory.member_id(&member)).transpose()?.unwrap_or_default();
+                let member_id = member
+                    .map(|member| directory.member_id(&member))
+                    .transpose()?
+                    .unwrap_or_default();
                 list(context, &connection, &directory, member_id).await
             }
             Action::Revoke { member, agent, reason } => {
-                let request = wire::RevokeAgentRequest { member_id: directory.member_id(&member)?, agent, reason };
+                let request = wire::RevokeAgentRequest {
+                    member_id: directory.member_id(&member)?,
+                    agent,
+                    reason,
+                };
                 let response = connection.membership().revoke_agent(call(request)).await;
                 let response = response.map_err(|status| connection.failure(status))?.into_inner();
                 let agent = response.agent.unwrap_or_default();
                 context.output.result(&json::agent(&agent, &directory), || {
-                    format!("revoked {} of {}", plain(&agent.name), plain(directory.member_name(&agent.member_id)))
+                    format!(
+                        "revoked {} of {}",
+                        plain(&agent.name),
+                        plain(directory.member_name(&agent.member_id))
+                    )
                 })
             }
         }
     }
 }
 
-async fn list(context: &Context, connection: &Connection, directory: &Directory, member_id: String) -> Result<(), Failure> {
-    let response = connection.membership().list_agents(call(wire::ListAgentsRequest { member_id })).await;
-    let agents = response.map_err(|status| connection.failure(status))?.into_inner().agents;
+async fn list(
+    context: &Context,
+    connection: &Connection,
+    directory: &Directory,
+    member_id: String,
+) -> Result<(), Failure> {
+    let response = connection
+        .membership()
+        .list_agents(call(wire::ListAgentsRequest { member_id }))
+        .await;
+    let agents = response
+        .map_err(|status| connection.failure(status))?
+        .into_inner()
+        .agents;
     if context.output.is_json() {
         let agents: Vec<_> = agents.iter().map(|agent| json::agent(agent, directory)).collect();
         return context.output.object(&json!({"agents": agents}));
@@ -79,8 +103,15 @@ async fn list(context: &Context, connection: &Connection, directory: &Directory,
             (None, Some(ends)) => format!("ends {}", time::distance(now, ends)),
             (None, None) => String::new(),
         };
-        vec![directory.member_name(&agent.member_id).to_owned(), agent.name.clone(), roles.join(","), standing]
+        vec![
+            directory.member_name(&agent.member_id).to_owned(),
+            agent.name.clone(),
+            roles.join(","),
+            standing,
+        ]
     };
     let rows = agents.iter().map(row).collect();
-    context.output.table("agents", &["member", "agent", "roles", "certificate"], rows)
+    context
+        .output
+        .table("agents", &["member", "agent", "roles", "certificate"], rows)
 }

@@ -46,7 +46,10 @@ impl Context {
     /// The profile's directory, without which no online command can run.
     pub fn profile_dir(&self) -> Result<&Path, Failure> {
         self.profile.as_deref().ok_or_else(|| {
-            Failure::Usage("name a profile with --profile DIR or CLEARINGHOUSE_PROFILE (`enroll` makes one, `init` the admin's)".into())
+            Failure::Usage(
+                "name a profile with --profile DIR or CLEARINGHOUSE_PROFILE (`enroll` makes one, `init` the admin's)"
+                    .into(),
+            )
         })
     }
 
@@ -69,7 +72,9 @@ impl Context {
         let validity = profile.validity()?;
         if validity.is_ending(now) && validity.not_after > now {
             let ends = time::distance(now, validity.not_after);
-            self.output.note(&format!("warning: this agent's certificate ends {ends}: run `clearinghouse renew`"));
+            self.output.note(&format!(
+                "warning: this agent's certificate ends {ends}: run `clearinghouse renew`"
+            ));
         }
         Connection::open(&Credentials::of(&profile)).await
     }
@@ -165,12 +170,18 @@ pub fn call<T>(message: T) -> Request<T> {
 
 /// `https://HOST:PORT` of what a person wrote.
 pub fn canonical_address(text: &str) -> Result<String, Failure> {
-    let refuse = |why: &str| Err(Failure::Usage(format!("hub address {text:?} {why}, such as https://hub.example:7443")));
+    let refuse = |why: &str| {
+        Err(Failure::Usage(format!(
+            "hub address {text:?} {why}, such as https://hub.example:7443"
+        )))
+    };
     let host_and_port = text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/');
     if host_and_port.contains("://") {
         return refuse("must be https");
     }
-    let has_port = host_and_port.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    let has_port = host_and_port
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if !has_port || host_and_port.contains(['/', '@', ' ', '?', '#']) {
         return refuse("must be a host and a port");
     }
@@ -178,13 +189,19 @@ pub fn canonical_address(text: &str) -> Result<String, Failure> {
 }
 
 fn endpoint(address: &str, credentials: &Credentials<'_>) -> Result<Endpoint, Failure> {
-    let host = address.trim_start_matches("https://").rsplit_once(':').map_or("", |(host, _)| host);
+    let host = address
+        .trim_start_matches("https://")
+        .rsplit_once(':')
+        .map_or("", |(host, _)| host);
     let tls = ClientTlsConfig::new()
         .domain_name(host.trim_matches(['[', ']']))
         .ca_certificate(Certificate::from_pem(credentials.authority_pem))
         .identity(Identity::from_pem(credentials.certificate_pem, credentials.key_pem));
     let unusable = |error: tonic::transport::Error| {
-        Failure::Failed(format!("the credentials cannot be used: {}", std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string)))
+        Failure::Failed(format!(
+            "the credentials cannot be used: {}",
+            std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string)
+        ))
     };
     let endpoint = Endpoint::from_shared(address.to_owned()).map_err(unusable)?;
     Ok(endpoint

@@ -17,8 +17,10 @@ use crate::pki::{self, InvitationToken, TOKEN_CHARS_MAX};
 
 /// Make a key here, have it certified with an invitation's token, and write a profile
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  clearinghouse enroll --hub hub.example:7443 --ca ca.pem --token-file token --out profiles/feed\n\n\
-The same token may be tried again with the same key only: if the hub cannot be reached, nothing is lost.")]
+#[command(
+    after_help = "Example:\n  clearinghouse enroll --hub hub.example:7443 --ca ca.pem --token-file token --out profiles/feed\n\n\
+The same token may be tried again with the same key only: if the hub cannot be reached, nothing is lost."
+)]
 pub struct Enroll {
     /// The hub's authority certificate (PEM), received by a channel that you trust
     #[arg(long, value_name = "FILE")]
@@ -41,17 +43,23 @@ impl Enroll {
     /// Runs it.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let Some(hub) = &context.hub else {
-            return Err(Failure::Usage("--hub HOST:PORT is required: where is the hub?".to_owned()));
+            return Err(Failure::Usage(
+                "--hub HOST:PORT is required: where is the hub?".to_owned(),
+            ));
         };
         let hub = canonical_address(hub)?;
         let token = read_token(&self.token_file)?;
-        let authority_pem =
-            fs::read_to_string(&self.ca).map_err(|error| Failure::of(self.ca.display(), error))?;
+        let authority_pem = fs::read_to_string(&self.ca).map_err(|error| Failure::of(self.ca.display(), error))?;
         // Before the token is spent: a profile that cannot be written would waste it.
         profile::check_free(&self.out)?;
         let (profile, expires_at) = enroll(&hub, &token, &authority_pem, &self.out).await?;
         profile.create()?;
-        let Settings { hub, member, member_name, agent } = &profile.settings;
+        let Settings {
+            hub,
+            member,
+            member_name,
+            agent,
+        } = &profile.settings;
         let value = json!({
             "profile": self.out.display().to_string(),
             "hub": hub,
@@ -87,9 +95,17 @@ pub async fn enroll(
         authority_pem,
     };
     let connection = Connection::open(&credentials).await?;
-    let response = connection.enrolment().enroll(call(wire::EnrollRequest { csr_pem: fresh.csr_pem })).await;
-    let wire::EnrollResponse { certificate_chain_pem, ca_pem, member, agent, expires_at } =
-        response.map_err(|status| connection.failure(status))?.into_inner();
+    let response = connection
+        .enrolment()
+        .enroll(call(wire::EnrollRequest { csr_pem: fresh.csr_pem }))
+        .await;
+    let wire::EnrollResponse {
+        certificate_chain_pem,
+        ca_pem,
+        member,
+        agent,
+        expires_at,
+    } = response.map_err(|status| connection.failure(status))?.into_inner();
     let (member, agent) = (member.unwrap_or_default(), agent.unwrap_or_default());
     let settings = Settings {
         hub: connection.address().to_owned(),
@@ -97,9 +113,16 @@ pub async fn enroll(
         member_name: member.name,
         agent: agent.name,
     };
-    let pair = Pair { key_pem: fresh.key_pem, certificate_pem: certificate_chain_pem };
+    let pair = Pair {
+        key_pem: fresh.key_pem,
+        certificate_pem: certificate_chain_pem,
+    };
     // The hub's own word counts, where it gives one: it may be moving to a new authority.
-    let authority_pem = if ca_pem.is_empty() { authority_pem.to_owned() } else { ca_pem };
+    let authority_pem = if ca_pem.is_empty() {
+        authority_pem.to_owned()
+    } else {
+        ca_pem
+    };
     Ok((Profile::new(out, settings, pair, authority_pem), expires_at))
 }
 
@@ -111,13 +134,19 @@ impl Renew {
         let fresh = pki::new_key_and_csr().map_err(|error| Failure::of("cannot make a key", error))?;
         let request = wire::RenewCertificateRequest { csr_pem: fresh.csr_pem };
         let response = connection.membership().renew_certificate(call(request)).await;
-        let wire::RenewCertificateResponse { certificate_chain_pem, expires_at } =
-            response.map_err(|status| connection.failure(status))?.into_inner();
-        profile.replace_pair(&Pair { key_pem: fresh.key_pem, certificate_pem: certificate_chain_pem })?;
+        let wire::RenewCertificateResponse {
+            certificate_chain_pem,
+            expires_at,
+        } = response.map_err(|status| connection.failure(status))?.into_inner();
+        profile.replace_pair(&Pair {
+            key_pem: fresh.key_pem,
+            certificate_pem: certificate_chain_pem,
+        })?;
         let expires = json::moment(&expires_at);
-        context.output.result(&json!({"profile": profile.dir().display().to_string(), "expires": expires}), || {
-            format!("renewed until {}", expires.as_str().unwrap_or("?"))
-        })
+        context.output.result(
+            &json!({"profile": profile.dir().display().to_string(), "expires": expires}),
+            || format!("renewed until {}", expires.as_str().unwrap_or("?")),
+        )
     }
 }
 

@@ -80,9 +80,10 @@ impl Circumstances {
                 validity.not_before
             )),
             _ if !is_alert => None,
-            _ if has(&["certificaterevoked"]) => {
-                Some("the hub refused this agent's certificate: it was revoked. Ask an admin for a new invitation".to_owned())
-            }
+            _ if has(&["certificaterevoked"]) => Some(
+                "the hub refused this agent's certificate: it was revoked. Ask an admin for a new invitation"
+                    .to_owned(),
+            ),
             _ if has(&["certificateexpired"]) => {
                 Some("the hub refused this agent's certificate as expired: check the clocks, or enrol again".to_owned())
             }
@@ -91,7 +92,10 @@ impl Circumstances {
                  that issued this profile?",
                 self.address
             )),
-            _ => Some(format!("the hub at {} refused the TLS connection; is this profile of that hub?", self.address)),
+            _ => Some(format!(
+                "the hub at {} refused the TLS connection; is this profile of that hub?",
+                self.address
+            )),
         }
     }
 
@@ -106,12 +110,21 @@ impl Circumstances {
         if chain.contains("expired") {
             return format!("the hub's own certificate at {address} has expired: tell its operator");
         }
-        format!("what answers at {address} is not this profile's hub: its certificate is not of the authority in ca.pem")
+        format!(
+            "what answers at {address} is not this profile's hub: its certificate is not of the authority in ca.pem"
+        )
     }
 }
 
 /// How a connection looks that the other side dropped during or right after the handshake.
-const BROKEN: &[&str] = &["brokenpipe", "connectionreset", "closedconnection", "closenotify", "transporterror", "connectionclosed"];
+const BROKEN: &[&str] = &[
+    "brokenpipe",
+    "connectionreset",
+    "closedconnection",
+    "closenotify",
+    "transporterror",
+    "connectionclosed",
+];
 
 /// How long the hub asks to wait before the call is made again, in milliseconds.
 pub fn retry_after_ms(status: &Status) -> Option<u64> {
@@ -131,16 +144,27 @@ pub fn is_transient(status: &Status) -> bool {
 
 fn is_transport_text(message: &str) -> bool {
     let message = message.to_lowercase();
-    ["h2 protocol error", "transport error", "connection", "broken pipe"].iter().any(|text| message.contains(text))
+    ["h2 protocol error", "transport error", "connection", "broken pipe"]
+        .iter()
+        .any(|text| message.contains(text))
 }
 
 /// `google.rpc.BadRequest`, a line for each field.
 fn violations(status: &Status) -> String {
     let mut text = String::new();
-    for violation in status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default() {
+    for violation in status
+        .get_details_bad_request()
+        .map(|details| details.field_violations)
+        .unwrap_or_default()
+    {
         let separator = if text.is_empty() { "" } else { "\n" };
         // Writing to a String cannot fail.
-        let _ = write!(text, "{separator}{}: {}", plain(&violation.field), plain(&violation.description));
+        let _ = write!(
+            text,
+            "{separator}{}: {}",
+            plain(&violation.field),
+            plain(&violation.description)
+        );
     }
     text
 }
@@ -176,7 +200,10 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         Circumstances {
             address: "https://hub.test:7443".into(),
-            validity: Some(Validity { not_before: at(0), not_after: at(not_after) }),
+            validity: Some(Validity {
+                not_before: at(0),
+                not_after: at(not_after),
+            }),
         }
     }
 
@@ -190,7 +217,10 @@ mod tests {
         ]);
         let status = Status::with_error_details(Code::InvalidArgument, "bad", details);
         let text = circumstances(FUTURE).of_call(&status);
-        assert_eq!(text, "draft.handling.tlp: must be given\ndraft.ttps[3]: must be a DISARM id\\u{1b}[2J");
+        assert_eq!(
+            text,
+            "draft.handling.tlp: must be given\ndraft.ttps[3]: must be a DISARM id\\u{1b}[2J"
+        );
     }
 
     #[test]
@@ -228,6 +258,9 @@ mod tests {
     fn an_absent_hub_is_not_blamed_on_certificates() {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let text = circumstances(FUTURE).of_connecting(&refused);
-        assert_eq!(text, "cannot reach the hub at https://hub.test:7443: connection refused");
+        assert_eq!(
+            text,
+            "cannot reach the hub at https://hub.test:7443: connection refused"
+        );
     }
 }

@@ -8,8 +8,8 @@ use prost_types::Timestamp;
 
 use super::failure::Failure;
 use super::names::Directory;
-use super::words::{self, Number};
 use super::time;
+use super::words::{self, Number};
 use crate::grpc::wire;
 
 /// Who may see what is published.
@@ -55,7 +55,14 @@ impl HandlingFlags {
 
     /// Puts what was given onto `handling`.
     pub fn apply(&self, handling: &mut wire::Handling, directory: &Directory) -> Result<(), Failure> {
-        let HandlingFlags { tlp, to, government_release, embargo_until, embargo_to, expires } = self;
+        let HandlingFlags {
+            tlp,
+            to,
+            government_release,
+            embargo_until,
+            embargo_to,
+            expires,
+        } = self;
         if let Some(tlp) = tlp {
             handling.tlp = *tlp;
         }
@@ -72,7 +79,9 @@ impl HandlingFlags {
         handling.government_release |= government_release;
         if let Some(until) = embargo_until {
             handling.embargo_until = Some(*until);
-            let members = embargo_to.iter().map(|EmbargoRecipient(name)| directory.member_id(name));
+            let members = embargo_to
+                .iter()
+                .map(|EmbargoRecipient(name)| directory.member_id(name));
             handling.embargo_member_ids = members.collect::<Result<_, _>>()?;
         }
         if let Some(expires) = expires {
@@ -165,7 +174,10 @@ impl ContentFlags {
         }
         draft.first_seen = first_seen.or(draft.first_seen);
         draft.last_seen = last_seen.or(draft.last_seen);
-        let reference = |text: &String| wire::Evidence { reference: text.clone(), ..Default::default() };
+        let reference = |text: &String| wire::Evidence {
+            reference: text.clone(),
+            ..Default::default()
+        };
         set_list(&mut draft.evidence, &evidence.iter().map(reference).collect::<Vec<_>>());
     }
 }
@@ -225,8 +237,14 @@ mod tests {
 
     #[test]
     fn recipients_say_whether_they_are_members_or_groups() {
-        assert_eq!("member:Agora: Social".parse(), Ok(Recipient::Member("Agora: Social".into())));
-        assert_eq!("group:Election 2026".parse(), Ok(Recipient::Group("Election 2026".into())));
+        assert_eq!(
+            "member:Agora: Social".parse(),
+            Ok(Recipient::Member("Agora: Social".into()))
+        );
+        assert_eq!(
+            "group:Election 2026".parse(),
+            Ok(Recipient::Group("Election 2026".into()))
+        );
         for text in ["Agora", "member:", "group:", "agent:x", ""] {
             assert!(text.parse::<Recipient>().is_err(), "{text:?}");
         }
@@ -235,8 +253,17 @@ mod tests {
 
     #[test]
     fn what_was_not_given_stays() {
-        let mut draft = wire::IndicatorDraft { note: "kept".into(), tags: vec!["old".into()], confidence: 40, ..Default::default() };
-        let flags = ContentFlags { tag: vec!["new".into()], country: vec!["DE".into()], ..Default::default() };
+        let mut draft = wire::IndicatorDraft {
+            note: "kept".into(),
+            tags: vec!["old".into()],
+            confidence: 40,
+            ..Default::default()
+        };
+        let flags = ContentFlags {
+            tag: vec!["new".into()],
+            country: vec!["DE".into()],
+            ..Default::default()
+        };
         flags.apply(&mut draft);
         assert_eq!((draft.note.as_str(), draft.confidence), ("kept", 40));
         assert_eq!(draft.tags, ["new"]);
@@ -245,10 +272,20 @@ mod tests {
 
     #[test]
     fn handling_flags_replace_the_audience_as_a_whole() {
-        let mut handling = wire::Handling { tlp: 2, group_ids: vec!["g".into()], government_release: true, ..Default::default() };
-        HandlingFlags::default().apply(&mut handling, &Directory::default()).unwrap();
+        let mut handling = wire::Handling {
+            tlp: 2,
+            group_ids: vec!["g".into()],
+            government_release: true,
+            ..Default::default()
+        };
+        HandlingFlags::default()
+            .apply(&mut handling, &Directory::default())
+            .unwrap();
         assert_eq!(handling.group_ids, ["g"]);
-        let unknown = HandlingFlags { to: vec![Recipient::Member("nobody".into())], ..Default::default() };
+        let unknown = HandlingFlags {
+            to: vec![Recipient::Member("nobody".into())],
+            ..Default::default()
+        };
         assert!(unknown.apply(&mut handling, &Directory::default()).is_err());
     }
 }

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::connection::{Connection, Context, call};
 use super::failure::Failure;
+use super::json;
 use super::names::Directory;
 use super::output::plain;
-use super::json;
 use crate::grpc::wire;
 
 /// Create, fill and list sharing groups
@@ -26,10 +26,14 @@ enum Action {
         name: String,
     },
     /// Put a member into a group: it sees what the group already holds
-    #[command(after_help = "Example:\n  clearinghouse group add \"Election 2026\" \"Agora Social\" --profile hub/admin")]
+    #[command(
+        after_help = "Example:\n  clearinghouse group add \"Election 2026\" \"Agora Social\" --profile hub/admin"
+    )]
     Add(Place),
     /// Take a member out of a group: what it saw by it is taken back
-    #[command(after_help = "Example:\n  clearinghouse group remove \"Election 2026\" \"Agora Social\" --profile hub/admin")]
+    #[command(
+        after_help = "Example:\n  clearinghouse group remove \"Election 2026\" \"Agora Social\" --profile hub/admin"
+    )]
     Remove(Place),
     /// List your groups; an admin sees all
     #[command(after_help = "Example:\n  clearinghouse group list --profile hub/admin")]
@@ -56,14 +60,26 @@ impl GroupCommand {
             Action::Remove(place) => ("removed from", remove(&connection, &directory, &place).await?),
         };
         context.output.result(&json::group(&group, &directory), || {
-            format!("{done} {}: {} members, {}", plain(&group.name), group.member_ids.len(), plain(&group.id))
+            format!(
+                "{done} {}: {} members, {}",
+                plain(&group.name),
+                group.member_ids.len(),
+                plain(&group.id)
+            )
         })
     }
 }
 
 async fn create(connection: &Connection, name: String) -> Result<wire::Group, Failure> {
-    let response = connection.membership().create_group(call(wire::CreateGroupRequest { name })).await;
-    Ok(response.map_err(|status| connection.failure(status))?.into_inner().group.unwrap_or_default())
+    let response = connection
+        .membership()
+        .create_group(call(wire::CreateGroupRequest { name }))
+        .await;
+    Ok(response
+        .map_err(|status| connection.failure(status))?
+        .into_inner()
+        .group
+        .unwrap_or_default())
 }
 
 async fn add(connection: &Connection, directory: &Directory, place: &Place) -> Result<wire::Group, Failure> {
@@ -72,7 +88,11 @@ async fn add(connection: &Connection, directory: &Directory, place: &Place) -> R
         member_id: directory.member_id(&place.member)?,
     };
     let response = connection.membership().add_group_member(call(request)).await;
-    Ok(response.map_err(|status| connection.failure(status))?.into_inner().group.unwrap_or_default())
+    Ok(response
+        .map_err(|status| connection.failure(status))?
+        .into_inner()
+        .group
+        .unwrap_or_default())
 }
 
 async fn remove(connection: &Connection, directory: &Directory, place: &Place) -> Result<wire::Group, Failure> {
@@ -81,12 +101,20 @@ async fn remove(connection: &Connection, directory: &Directory, place: &Place) -
         member_id: directory.member_id(&place.member)?,
     };
     let response = connection.membership().remove_group_member(call(request)).await;
-    Ok(response.map_err(|status| connection.failure(status))?.into_inner().group.unwrap_or_default())
+    Ok(response
+        .map_err(|status| connection.failure(status))?
+        .into_inner()
+        .group
+        .unwrap_or_default())
 }
 
 fn list(context: &Context, directory: &Directory) -> Result<(), Failure> {
     if context.output.is_json() {
-        let groups: Vec<_> = directory.groups().iter().map(|group| json::group(group, directory)).collect();
+        let groups: Vec<_> = directory
+            .groups()
+            .iter()
+            .map(|group| json::group(group, directory))
+            .collect();
         return context.output.object(&json!({"groups": groups}));
     }
     let row = |group: &wire::Group| {

@@ -13,8 +13,10 @@ use crate::grpc::wire;
 
 /// Make a one-time enrolment token for a member's agent (admin)
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  clearinghouse invite \"Agora Social\" feed --role publisher,subscriber --profile hub/admin > token\n\n\
-Hand the token over by a private channel: whoever has it first can enrol as that agent.")]
+#[command(
+    after_help = "Example:\n  clearinghouse invite \"Agora Social\" feed --role publisher,subscriber --profile hub/admin > token\n\n\
+Hand the token over by a private channel: whoever has it first can enrol as that agent."
+)]
 pub struct Invite {
     /// Name or id of the member
     member: String,
@@ -40,11 +42,17 @@ impl Invite {
             lifetime_secs: self.lifetime,
         };
         let response = connection.membership().create_invitation(call(request)).await;
-        let wire::CreateInvitationResponse { token, expires_at, invitation_id } =
-            response.map_err(|status| connection.failure(status))?.into_inner();
+        let wire::CreateInvitationResponse {
+            token,
+            expires_at,
+            invitation_id,
+        } = response.map_err(|status| connection.failure(status))?.into_inner();
         let expires = json::moment(&expires_at);
         if !context.output.is_json() {
-            context.output.note(&format!("The token opens enrolment once, until {}.", expires.as_str().unwrap_or("?")));
+            context.output.note(&format!(
+                "The token opens enrolment once, until {}.",
+                expires.as_str().unwrap_or("?")
+            ));
         }
         let value = json!({"token": token, "expires": expires, "invitation_id": invitation_id});
         context.output.result(&value, || token)

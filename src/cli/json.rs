@@ -15,15 +15,27 @@ pub fn indicator(indicator: &wire::Indicator, directory: &Directory) -> Value {
 /// A match of a lookup: the indicator with how it speaks of the value.
 pub fn matched(matched: &wire::Match, directory: &Directory) -> Value {
     let wire::Match { relation, indicator } = matched;
-    let mut fields = indicator.as_ref().map(|indicator| indicator_fields(indicator, directory)).unwrap_or_default();
+    let mut fields = indicator
+        .as_ref()
+        .map(|indicator| indicator_fields(indicator, directory))
+        .unwrap_or_default();
     fields.insert("relation".into(), json!(words::relation(*relation)));
     Value::Object(fields)
 }
 
 /// What a lookup found of one value.
 pub fn lookup_result(result: &wire::LookupResult, directory: &Directory) -> Value {
-    let wire::LookupResult { raw, observable, observable_id, reason, matches, truncated } = result;
-    let observable = observable.as_ref().map(|observable| self::observable(observable, observable_id));
+    let wire::LookupResult {
+        raw,
+        observable,
+        observable_id,
+        reason,
+        matches,
+        truncated,
+    } = result;
+    let observable = observable
+        .as_ref()
+        .map(|observable| self::observable(observable, observable_id));
     let matches: Vec<Value> = matches.iter().map(|one| matched(one, directory)).collect();
     let mut value = json!({"raw": raw, "observable": observable, "matches": matches, "truncated": truncated});
     if !reason.is_empty() {
@@ -34,7 +46,13 @@ pub fn lookup_result(result: &wire::LookupResult, directory: &Directory) -> Valu
 
 /// A member.
 pub fn member(member: &wire::Member) -> Value {
-    let wire::Member { id, name, kind, standing, admitted_at } = member;
+    let wire::Member {
+        id,
+        name,
+        kind,
+        standing,
+        admitted_at,
+    } = member;
     json!({
         "id": id,
         "name": name,
@@ -46,15 +64,29 @@ pub fn member(member: &wire::Member) -> Value {
 
 /// A group, its members with their names.
 pub fn group(group: &wire::Group, directory: &Directory) -> Value {
-    let wire::Group { id, name, member_ids, created_at } = group;
-    let members: Vec<Value> =
-        member_ids.iter().map(|id| json!({"id": id, "name": directory.member_name(id)})).collect();
+    let wire::Group {
+        id,
+        name,
+        member_ids,
+        created_at,
+    } = group;
+    let members: Vec<Value> = member_ids
+        .iter()
+        .map(|id| json!({"id": id, "name": directory.member_name(id)}))
+        .collect();
     json!({"id": id, "name": name, "members": members, "created_at": moment(created_at)})
 }
 
 /// An agent.
 pub fn agent(agent: &wire::Agent, directory: &Directory) -> Value {
-    let wire::Agent { member_id, name, roles, certificate_serial, certificate_expires_at, revoked_at } = agent;
+    let wire::Agent {
+        member_id,
+        name,
+        roles,
+        certificate_serial,
+        certificate_expires_at,
+        revoked_at,
+    } = agent;
     json!({
         "member": {"id": member_id, "name": directory.member_name(member_id)},
         "name": name,
@@ -67,7 +99,16 @@ pub fn agent(agent: &wire::Agent, directory: &Directory) -> Value {
 
 /// A campaign, as far as the caller sees it.
 pub fn campaign(campaign: &wire::CampaignSummary, directory: &Directory) -> Value {
-    let wire::CampaignSummary { name, attributions, targets, ttps, publisher_ids, indicators, first_seen, last_seen } = campaign;
+    let wire::CampaignSummary {
+        name,
+        attributions,
+        targets,
+        ttps,
+        publisher_ids,
+        indicators,
+        first_seen,
+        last_seen,
+    } = campaign;
     json!({
         "name": name,
         "attributions": attributions,
@@ -162,12 +203,20 @@ fn indicator_fields(indicator: &wire::Indicator, directory: &Directory) -> Map<S
 
 fn targets(targets: Option<&wire::Targets>) -> Value {
     let default = wire::Targets::default();
-    let wire::Targets { countries, languages, events } = targets.unwrap_or(&default);
+    let wire::Targets {
+        countries,
+        languages,
+        events,
+    } = targets.unwrap_or(&default);
     json!({"countries": countries, "languages": languages, "events": events})
 }
 
 fn evidence(evidence: &wire::Evidence) -> Value {
-    let wire::Evidence { description, reference, sha256 } = evidence;
+    let wire::Evidence {
+        description,
+        reference,
+        sha256,
+    } = evidence;
     json!({
         "description": description,
         "reference": reference,
@@ -203,7 +252,16 @@ mod tests {
     #[test]
     fn an_indicator_has_every_key_even_when_nothing_is_stated() {
         let value = indicator(&wire::Indicator::default(), &Directory::default());
-        for key in ["id", "observable", "publisher", "severity", "targets", "handling", "first_seen", "state"] {
+        for key in [
+            "id",
+            "observable",
+            "publisher",
+            "severity",
+            "targets",
+            "handling",
+            "first_seen",
+            "state",
+        ] {
             assert!(value.get(key).is_some(), "{key}");
         }
         assert_eq!(value["severity"], Value::Null);
@@ -212,11 +270,17 @@ mod tests {
 
     #[test]
     fn words_and_times_are_spelled_out() {
-        let handling = wire::Handling { tlp: wire::Tlp::AmberStrict as i32, ..Default::default() };
+        let handling = wire::Handling {
+            tlp: wire::Tlp::AmberStrict as i32,
+            ..Default::default()
+        };
         let full = wire::Indicator {
             id: "i".into(),
             observable_id: "o".into(),
-            observable: Some(wire::Observable { kind: wire::ObservableKind::Domain as i32, value: "a.example".into() }),
+            observable: Some(wire::Observable {
+                kind: wire::ObservableKind::Domain as i32,
+                value: "a.example".into(),
+            }),
             verdict: wire::Verdict::Malicious as i32,
             handling: Some(handling),
             published_at: Some(prost_types::Timestamp { seconds: 0, nanos: 0 }),
@@ -235,10 +299,16 @@ mod tests {
         let result = wire::LookupResult {
             raw: "hxxp://a[.]example".into(),
             observable_id: "o".into(),
-            observable: Some(wire::Observable { kind: 1, value: "a.example".into() }),
+            observable: Some(wire::Observable {
+                kind: 1,
+                value: "a.example".into(),
+            }),
             matches: vec![wire::Match {
                 relation: wire::MatchRelation::Parent as i32,
-                indicator: Some(wire::Indicator { id: "i".into(), ..Default::default() }),
+                indicator: Some(wire::Indicator {
+                    id: "i".into(),
+                    ..Default::default()
+                }),
             }],
             ..Default::default()
         };

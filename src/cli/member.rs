@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::connection::{Connection, Context, call};
 use super::failure::Failure;
+use super::json;
 use super::names::Directory;
 use super::output::plain;
 use super::words::{self, Number};
-use super::json;
 use crate::grpc::wire;
 
 /// Admit, list, suspend, resume and remove members
@@ -33,7 +33,9 @@ enum Action {
     #[command(after_help = "Example:\n  clearinghouse member list --profile hub/admin --json")]
     List,
     /// Stop all that a member does and sees, within a second, until it is resumed
-    #[command(after_help = "Example:\n  clearinghouse member suspend \"Agora Social\" --reason \"credentials leaked\" --profile hub/admin")]
+    #[command(
+        after_help = "Example:\n  clearinghouse member suspend \"Agora Social\" --reason \"credentials leaked\" --profile hub/admin"
+    )]
     Suspend(Target),
     /// Let a suspended member take part again
     #[command(after_help = "Example:\n  clearinghouse member resume \"Agora Social\" --profile hub/admin")]
@@ -42,7 +44,9 @@ enum Action {
         member: String,
     },
     /// Remove a member for good; what it published stays readable under its name
-    #[command(after_help = "Example:\n  clearinghouse member remove \"Agora Social\" --reason \"left\" --profile hub/admin")]
+    #[command(
+        after_help = "Example:\n  clearinghouse member remove \"Agora Social\" --reason \"left\" --profile hub/admin"
+    )]
     Remove(Target),
 }
 
@@ -64,25 +68,45 @@ impl MemberCommand {
             Action::Add { name, kind } => {
                 let request = wire::AddMemberRequest { name, kind };
                 let response = connection.membership().add_member(call(request)).await;
-                let member = response.map_err(|status| connection.failure(status))?.into_inner().member;
+                let member = response
+                    .map_err(|status| connection.failure(status))?
+                    .into_inner()
+                    .member;
                 print(context, "admitted", member)
             }
             Action::Suspend(Target { member, reason }) => {
-                let request = wire::SuspendMemberRequest { id: id_of(&connection, &member).await?, reason };
+                let request = wire::SuspendMemberRequest {
+                    id: id_of(&connection, &member).await?,
+                    reason,
+                };
                 let response = connection.membership().suspend_member(call(request)).await;
-                let member = response.map_err(|status| connection.failure(status))?.into_inner().member;
+                let member = response
+                    .map_err(|status| connection.failure(status))?
+                    .into_inner()
+                    .member;
                 print(context, "suspended", member)
             }
             Action::Resume { member } => {
-                let request = wire::ResumeMemberRequest { id: id_of(&connection, &member).await? };
+                let request = wire::ResumeMemberRequest {
+                    id: id_of(&connection, &member).await?,
+                };
                 let response = connection.membership().resume_member(call(request)).await;
-                let member = response.map_err(|status| connection.failure(status))?.into_inner().member;
+                let member = response
+                    .map_err(|status| connection.failure(status))?
+                    .into_inner()
+                    .member;
                 print(context, "resumed", member)
             }
             Action::Remove(Target { member, reason }) => {
-                let request = wire::RemoveMemberRequest { id: id_of(&connection, &member).await?, reason };
+                let request = wire::RemoveMemberRequest {
+                    id: id_of(&connection, &member).await?,
+                    reason,
+                };
                 let response = connection.membership().remove_member(call(request)).await;
-                let member = response.map_err(|status| connection.failure(status))?.into_inner().member;
+                let member = response
+                    .map_err(|status| connection.failure(status))?
+                    .into_inner()
+                    .member;
                 print(context, "removed", member)
             }
         }
@@ -104,10 +128,16 @@ fn print(context: &Context, done: &str, member: Option<wire::Member>) -> Result<
 fn list(context: &Context, directory: &Directory) -> Result<(), Failure> {
     if context.output.is_json() {
         let members: Vec<_> = directory.members().iter().map(json::member).collect();
-        return context.output.object(&json!({"members": members, "own_member_id": directory.own_member_id()}));
+        return context
+            .output
+            .object(&json!({"members": members, "own_member_id": directory.own_member_id()}));
     }
     let row = |member: &wire::Member| {
-        let own = if member.id == directory.own_member_id() { "(you)" } else { "" };
+        let own = if member.id == directory.own_member_id() {
+            "(you)"
+        } else {
+            ""
+        };
         vec![
             member.name.clone(),
             words::member_kind(member.kind).to_owned(),
@@ -117,5 +147,7 @@ fn list(context: &Context, directory: &Directory) -> Result<(), Failure> {
         ]
     };
     let rows = directory.members().iter().map(row).collect();
-    context.output.table("members", &["name", "kind", "standing", "id", ""], rows)
+    context
+        .output
+        .table("members", &["name", "kind", "standing", "id", ""], rows)
 }

@@ -22,17 +22,30 @@ pub struct Directory {
 impl Directory {
     /// The members.
     pub async fn of_members(connection: &Connection) -> Result<Directory, Failure> {
-        let response = connection.membership().list_members(call(wire::ListMembersRequest {})).await;
+        let response = connection
+            .membership()
+            .list_members(call(wire::ListMembersRequest {}))
+            .await;
         let wire::ListMembersResponse { members, own_member_id } =
             response.map_err(|status| connection.failure(status))?.into_inner();
-        Ok(Directory { members, groups: Vec::new(), own_member_id })
+        Ok(Directory {
+            members,
+            groups: Vec::new(),
+            own_member_id,
+        })
     }
 
     /// The members, and the groups that the agent sees.
     pub async fn of_all(connection: &Connection) -> Result<Directory, Failure> {
         let mut directory = Directory::of_members(connection).await?;
-        let response = connection.membership().list_groups(call(wire::ListGroupsRequest {})).await;
-        directory.groups = response.map_err(|status| connection.failure(status))?.into_inner().groups;
+        let response = connection
+            .membership()
+            .list_groups(call(wire::ListGroupsRequest {}))
+            .await;
+        directory.groups = response
+            .map_err(|status| connection.failure(status))?
+            .into_inner()
+            .groups;
         Ok(directory)
     }
 
@@ -53,12 +66,22 @@ impl Directory {
 
     /// The id of a member given by name or id.
     pub fn member_id(&self, text: &str) -> Result<String, Failure> {
-        find("member", text, self.members.iter().map(|member| (member.name.as_str(), member.id.as_str())))
+        find(
+            "member",
+            text,
+            self.members
+                .iter()
+                .map(|member| (member.name.as_str(), member.id.as_str())),
+        )
     }
 
     /// The id of a group given by name or id.
     pub fn group_id(&self, text: &str) -> Result<String, Failure> {
-        find("group", text, self.groups.iter().map(|group| (group.name.as_str(), group.id.as_str())))
+        find(
+            "group",
+            text,
+            self.groups.iter().map(|group| (group.name.as_str(), group.id.as_str())),
+        )
     }
 
     /// The name of a member, or its id where it has none here.
@@ -73,7 +96,11 @@ impl Directory {
 }
 
 /// Names are unique ignoring case, and a name may look like an id: an id that exists wins.
-fn find<'a>(what: &str, text: &str, known: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Result<String, Failure> {
+fn find<'a>(
+    what: &str,
+    text: &str,
+    known: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+) -> Result<String, Failure> {
     let wanted = text.to_lowercase();
     if let Some((_, id)) = known.clone().find(|(_, id)| **id == wanted) {
         return Ok(id.to_owned());
@@ -97,10 +124,16 @@ fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
             false => strsim::jaro_winkler(wanted, &name),
         }
     };
-    let mut scored: Vec<(f64, &str)> = names.map(|name| (score(name), name)).filter(|(score, _)| *score >= NEAR_MIN).collect();
+    let mut scored: Vec<(f64, &str)> = names
+        .map(|name| (score(name), name))
+        .filter(|(score, _)| *score >= NEAR_MIN)
+        .collect();
     scored.sort_by(|(a, left), (b, right)| b.total_cmp(a).then_with(|| left.cmp(right)));
     scored.truncate(NEAR_NAMES_MAX);
-    scored.into_iter().map(|(_, name)| format!("{:?}", plain(name))).collect()
+    scored
+        .into_iter()
+        .map(|(_, name)| format!("{:?}", plain(name)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -110,17 +143,35 @@ mod tests {
     const ID: &str = "0190b8a2-7c3e-7def-8a12-3456789abcde";
 
     fn directory() -> Directory {
-        let member = |id: &str, name: &str| wire::Member { id: id.into(), name: name.into(), ..Default::default() };
+        let member = |id: &str, name: &str| wire::Member {
+            id: id.into(),
+            name: name.into(),
+            ..Default::default()
+        };
         Directory {
-            members: vec![member(ID, "Agora Social"), member("m2", "Vox Video"), member("m3", "Office for Election Security")],
-            groups: vec![wire::Group { id: "g1".into(), name: "Election 2026".into(), ..Default::default() }],
+            members: vec![
+                member(ID, "Agora Social"),
+                member("m2", "Vox Video"),
+                member("m3", "Office for Election Security"),
+            ],
+            groups: vec![wire::Group {
+                id: "g1".into(),
+                name: "Election 2026".into(),
+                ..Default::default()
+            }],
             own_member_id: ID.into(),
         }
     }
 
     #[test]
     fn members_are_found_by_name_in_any_case_and_by_id() {
-        for (text, id) in [("Agora Social", ID), ("agora social", ID), (ID, ID), (&ID.to_uppercase(), ID), ("VOX VIDEO", "m2")] {
+        for (text, id) in [
+            ("Agora Social", ID),
+            ("agora social", ID),
+            (ID, ID),
+            (&ID.to_uppercase(), ID),
+            ("VOX VIDEO", "m2"),
+        ] {
             assert_eq!(directory().member_id(text).unwrap(), id);
         }
         assert_eq!(directory().group_id("election 2026").unwrap(), "g1");
@@ -129,8 +180,14 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_near_ones_and_is_never_guessed() {
         for (text, hint) in [
-            ("Agora Socail", "no member \"Agora Socail\": did you mean \"Agora Social\"?"),
-            ("election", "no member \"election\": did you mean \"Office for Election Security\"?"),
+            (
+                "Agora Socail",
+                "no member \"Agora Socail\": did you mean \"Agora Social\"?",
+            ),
+            (
+                "election",
+                "no member \"election\": did you mean \"Office for Election Security\"?",
+            ),
             ("zzz", "no member \"zzz\": `clearinghouse member list` shows all"),
             ("", "no member \"\": `clearinghouse member list` shows all"),
         ] {

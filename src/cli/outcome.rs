@@ -9,15 +9,26 @@ use crate::grpc::wire::{self, PublishResult};
 
 /// An outcome; a result without one is a broken hub.
 pub fn of(result: PublishResult) -> Result<Outcome, Failure> {
-    result.outcome.ok_or_else(|| Failure::Failed("the hub gave a result without an outcome".to_owned()))
+    result
+        .outcome
+        .ok_or_else(|| Failure::Failed("the hub gave a result without an outcome".to_owned()))
 }
 
 /// As JSON: `{"outcome", "id", "revision"}` or `{"outcome", "field", "reason", "code"}`.
 pub fn json(outcome: &Outcome) -> Value {
     match outcome {
-        Outcome::Accepted(wire::Accepted { id, revision }) => json!({"id": id, "revision": revision, "outcome": "accepted"}),
-        Outcome::Duplicate(wire::Duplicate { id, revision }) => json!({"id": id, "revision": revision, "outcome": "duplicate"}),
-        Outcome::Rejected(wire::Rejected { field, reason, code, retry_after_ms }) => {
+        Outcome::Accepted(wire::Accepted { id, revision }) => {
+            json!({"id": id, "revision": revision, "outcome": "accepted"})
+        }
+        Outcome::Duplicate(wire::Duplicate { id, revision }) => {
+            json!({"id": id, "revision": revision, "outcome": "duplicate"})
+        }
+        Outcome::Rejected(wire::Rejected {
+            field,
+            reason,
+            code,
+            retry_after_ms,
+        }) => {
             json!({"outcome": "rejected", "field": field, "reason": reason, "code": code, "retry_after_ms": retry_after_ms})
         }
     }

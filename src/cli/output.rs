@@ -138,7 +138,12 @@ mod tests {
     fn tables_have_no_trailing_space_and_escape_their_cells() {
         let rows = vec![vec!["a\u{1b}".to_owned(), "b".to_owned()]];
         let text = layout(&["name", "kind"], rows);
-        assert_eq!(text.lines().map(str::trim).collect::<Vec<_>>()[0].split_whitespace().collect::<Vec<_>>(), ["NAME", "KIND"]);
+        assert_eq!(
+            text.lines().map(str::trim).collect::<Vec<_>>()[0]
+                .split_whitespace()
+                .collect::<Vec<_>>(),
+            ["NAME", "KIND"]
+        );
         assert!(text.contains("a\\u{1b}"));
         assert!(text.lines().all(|line| line.trim_end() == line));
     }

@@ -51,13 +51,18 @@ pub struct Profile {
 impl Profile {
     /// Reads the profile in `dir`, after completing a renewal that a crash cut short.
     pub fn load(dir: &Path) -> Result<Profile, Failure> {
-        finish_renewal(dir).map_err(|error| Failure::of(format!("cannot finish a renewal in {}", dir.display()), error))?;
+        finish_renewal(dir)
+            .map_err(|error| Failure::of(format!("cannot finish a renewal in {}", dir.display()), error))?;
         let read = |name: &str| {
             let path = dir.join(name);
-            fs::read_to_string(&path).map_err(|error| Failure::of(format!("cannot read profile file {}", path.display()), error))
+            fs::read_to_string(&path)
+                .map_err(|error| Failure::of(format!("cannot read profile file {}", path.display()), error))
         };
         let settings = toml::from_str(&read(SETTINGS_FILE)?).map_err(|error| {
-            Failure::of(format!("{} cannot be understood", dir.join(SETTINGS_FILE).display()), error)
+            Failure::of(
+                format!("{} cannot be understood", dir.join(SETTINGS_FILE).display()),
+                error,
+            )
         })?;
         Ok(Profile {
             dir: dir.to_owned(),
@@ -107,7 +112,12 @@ impl Profile {
             sync_dir(&self.dir)?;
             finish_renewal(&self.dir)
         };
-        replace().map_err(|error| Failure::of(format!("cannot replace the credentials in {}", self.dir.display()), error))
+        replace().map_err(|error| {
+            Failure::of(
+                format!("cannot replace the credentials in {}", self.dir.display()),
+                error,
+            )
+        })
     }
 
     /// Where it lies.
@@ -147,7 +157,10 @@ impl Profile {
 /// Refuses a directory that holds something: checked before a token is spent, and again when the profile is written.
 pub fn check_free(dir: &Path) -> Result<(), Failure> {
     match fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => Err(Failure::Failed(format!("{} is not empty: a profile is never replaced", dir.display()))),
+        Ok(true) => Err(Failure::Failed(format!(
+            "{} is not empty: a profile is never replaced",
+            dir.display()
+        ))),
         Ok(false) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Failure::of(dir.display(), error)),
@@ -208,7 +221,10 @@ fn finish_renewal(dir: &Path) -> io::Result<()> {
 }
 
 fn tempfile_beside(dir: &Path) -> PathBuf {
-    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = dir
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     parent_of(dir).join(format!(".{name}.{}.new", std::process::id()))
 }
 
@@ -239,7 +255,10 @@ mod tests {
     }
 
     fn pair(age: &str) -> Pair {
-        Pair { key_pem: format!("{age} key"), certificate_pem: format!("{age} certificate") }
+        Pair {
+            key_pem: format!("{age} key"),
+            certificate_pem: format!("{age} certificate"),
+        }
     }
 
     fn loaded_pair(dir: &Path) -> (String, String) {
@@ -264,7 +283,11 @@ mod tests {
             let mode = fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, 0o600, "{name}");
         }
-        assert_eq!(fs::read_dir(home.path().join("deep")).unwrap().count(), 1, "no leftovers");
+        assert_eq!(
+            fs::read_dir(home.path().join("deep")).unwrap().count(),
+            1,
+            "no leftovers"
+        );
     }
 
     #[test]
@@ -293,9 +316,21 @@ mod tests {
         let steps: [(&str, &[(&str, &str)], &str); 5] = [
             ("before", &[], "old"),
             ("key written", &[(NEXT_KEY_FILE, "new key")], "old"),
-            ("both written", &[(NEXT_KEY_FILE, "new key"), (NEXT_CERTIFICATE_FILE, "new certificate")], "old"),
-            ("key moved", &[(KEY_FILE, "new key"), (NEXT_CERTIFICATE_FILE, "new certificate")], "new"),
-            ("both moved", &[(KEY_FILE, "new key"), (CERTIFICATE_FILE, "new certificate")], "new"),
+            (
+                "both written",
+                &[(NEXT_KEY_FILE, "new key"), (NEXT_CERTIFICATE_FILE, "new certificate")],
+                "old",
+            ),
+            (
+                "key moved",
+                &[(KEY_FILE, "new key"), (NEXT_CERTIFICATE_FILE, "new certificate")],
+                "new",
+            ),
+            (
+                "both moved",
+                &[(KEY_FILE, "new key"), (CERTIFICATE_FILE, "new certificate")],
+                "new",
+            ),
         ];
         for (step, files, expected) in steps {
             let home = tempfile::tempdir().unwrap();
@@ -320,7 +355,10 @@ mod tests {
     #[test]
     fn the_last_third_of_a_life_is_time_to_renew() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let validity = Validity { not_before: at(0), not_after: at(300) };
+        let validity = Validity {
+            not_before: at(0),
+            not_after: at(300),
+        };
         for (second, is_ending) in [(0, false), (200, false), (201, true), (301, true)] {
             assert_eq!(validity.is_ending(at(second)), is_ending, "{second}");
         }

@@ -21,8 +21,10 @@ const VALUE_BYTES_MAX: usize = 16_384;
 
 /// Show what is known, visible to you, about raw values
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  clearinghouse lookup 'hxxps://bad[.]example/page' twitter.com/someone --json\n  \
-cut -f1 report.tsv | clearinghouse lookup - --json")]
+#[command(
+    after_help = "Examples:\n  clearinghouse lookup 'hxxps://bad[.]example/page' twitter.com/someone --json\n  \
+cut -f1 report.tsv | clearinghouse lookup - --json"
+)]
 pub struct Lookup {
     /// Values as you have them, defanged or not; `-` reads them from stdin, one a line
     #[arg(required = true, value_name = "VALUE")]
@@ -43,7 +45,11 @@ impl Lookup {
             match value.as_str() {
                 "-" => {
                     // On a pipe the values go in batches; a person at a terminal gets each answer at once.
-                    let batch_max = if std::io::stdin().is_terminal() { 1 } else { LOOKUP_VALUES_MAX };
+                    let batch_max = if std::io::stdin().is_terminal() {
+                        1
+                    } else {
+                        LOOKUP_VALUES_MAX
+                    };
                     for line in std::io::stdin().lock().lines() {
                         let line = line.map_err(|error| Failure::of("stdin", error))?;
                         batch.extend(Some(line).filter(|line| !line.trim().is_empty()));
@@ -74,9 +80,15 @@ async fn look_up(
     }
     if let Some(value) = values.iter().find(|value| value.len() > VALUE_BYTES_MAX) {
         let head: String = value.chars().take(40).collect();
-        return Err(Failure::Failed(format!("{:?}… is longer than {VALUE_BYTES_MAX} bytes", plain(&head))));
+        return Err(Failure::Failed(format!(
+            "{:?}… is longer than {VALUE_BYTES_MAX} bytes",
+            plain(&head)
+        )));
     }
-    let response = connection.queries().lookup(call(wire::LookupRequest { values, kind })).await;
+    let response = connection
+        .queries()
+        .lookup(call(wire::LookupRequest { values, kind }))
+        .await;
     let response = response.map_err(|status| connection.failure(status))?.into_inner();
     for result in &response.results {
         match context.output.is_json() {
@@ -89,7 +101,9 @@ async fn look_up(
 
 fn print_result(context: &Context, result: &wire::LookupResult, directory: &Directory) -> Result<(), Failure> {
     let Some(observable) = &result.observable else {
-        return context.output.line(&format!("{}: {}", plain(&result.raw), plain(&result.reason)));
+        return context
+            .output
+            .line(&format!("{}: {}", plain(&result.raw), plain(&result.reason)));
     };
     let kind = words::kind(observable.kind);
     let count = match (result.matches.len(), result.truncated) {
@@ -98,10 +112,16 @@ fn print_result(context: &Context, result: &wire::LookupResult, directory: &Dire
         (1, false) => "1 match".to_owned(),
         (count, false) => format!("{count} matches"),
     };
-    context.output.line(&format!("{kind} {}: {count}", plain(&observable.value)))?;
+    context
+        .output
+        .line(&format!("{kind} {}: {count}", plain(&observable.value)))?;
     for one in &result.matches {
         let indicator = one.indicator.clone().unwrap_or_default();
-        let line = format!("  {:<7} {}", words::relation(one.relation), summary(&indicator, directory));
+        let line = format!(
+            "  {:<7} {}",
+            words::relation(one.relation),
+            summary(&indicator, directory)
+        );
         context.output.line(&line)?;
     }
     Ok(())
@@ -151,7 +171,9 @@ fn plain_lines(text: &str) -> String {
 
 /// List indicators that pass a filter, in the order of publication
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  clearinghouse search --filter 'kind=domain,url campaign=Doppelganger confidence>=50' --limit 20")]
+#[command(
+    after_help = "Example:\n  clearinghouse search --filter 'kind:domain,url campaign:Doppelganger confidence>=50' --limit 20"
+)]
 pub struct Search {
     /// Which indicators: see `subscribe --help`
     #[arg(long, value_name = "EXPR")]
@@ -174,13 +196,19 @@ impl Search {
         }
         if context.output.is_json() {
             let values: Vec<_> = indicators.iter().map(|one| json::indicator(one, &directory)).collect();
-            return context.output.object(&json!({"indicators": values, "more": pages.more}));
+            return context
+                .output
+                .object(&json!({"indicators": values, "more": pages.more}));
         }
         for indicator in &indicators {
-            context.output.line(&format!("{}  {}", indicator.id, summary(indicator, &directory)))?;
+            context
+                .output
+                .line(&format!("{}  {}", indicator.id, summary(indicator, &directory)))?;
         }
         if pages.more {
-            context.output.note(&format!("more than {} match: raise --limit", self.limit));
+            context
+                .output
+                .note(&format!("more than {} match: raise --limit", self.limit));
         }
         Ok(())
     }
@@ -199,12 +227,20 @@ pub struct Pages<'a> {
 impl<'a> Pages<'a> {
     /// Pages of at most `limit` indicators in all.
     pub fn new(connection: &'a Connection, filter: wire::Filter, limit: usize) -> Pages<'a> {
-        Pages { connection, filter, left: limit, token: Some(String::new()), more: false }
+        Pages {
+            connection,
+            filter,
+            left: limit,
+            token: Some(String::new()),
+            more: false,
+        }
     }
 
     /// The next page.
     pub async fn next(&mut self) -> Result<Option<Vec<wire::Indicator>>, Failure> {
-        let Some(page_token) = self.token.take() else { return Ok(None) };
+        let Some(page_token) = self.token.take() else {
+            return Ok(None);
+        };
         if self.left == 0 {
             self.more = true;
             return Ok(None);
@@ -255,8 +291,14 @@ impl CampaignCommand {
             CampaignAction::List { contains } => (contains, None),
             CampaignAction::Show { name } => (name.clone(), Some(name)),
         };
-        let response = connection.queries().list_campaigns(call(wire::ListCampaignsRequest { name_contains })).await;
-        let campaigns = response.map_err(|status| connection.failure(status))?.into_inner().campaigns;
+        let response = connection
+            .queries()
+            .list_campaigns(call(wire::ListCampaignsRequest { name_contains }))
+            .await;
+        let campaigns = response
+            .map_err(|status| connection.failure(status))?
+            .into_inner()
+            .campaigns;
         match exact {
             Some(name) => show(context, &campaigns, &name, &directory),
             None => list_campaigns(context, &campaigns, &directory),
@@ -264,23 +306,50 @@ impl CampaignCommand {
     }
 }
 
-fn show(context: &Context, campaigns: &[wire::CampaignSummary], name: &str, directory: &Directory) -> Result<(), Failure> {
+fn show(
+    context: &Context,
+    campaigns: &[wire::CampaignSummary],
+    name: &str,
+    directory: &Directory,
+) -> Result<(), Failure> {
     let Some(campaign) = campaigns.iter().find(|campaign| campaign.name == name) else {
-        let near: Vec<String> = campaigns.iter().take(3).map(|campaign| format!("{:?}", plain(&campaign.name))).collect();
-        let hint = if near.is_empty() { String::new() } else { format!(": did you mean {}?", near.join(" or ")) };
-        return Err(Failure::Failed(format!("no campaign {:?} that you can see{hint}", plain(name))));
+        let near: Vec<String> = campaigns
+            .iter()
+            .take(3)
+            .map(|campaign| format!("{:?}", plain(&campaign.name)))
+            .collect();
+        let hint = if near.is_empty() {
+            String::new()
+        } else {
+            format!(": did you mean {}?", near.join(" or "))
+        };
+        return Err(Failure::Failed(format!(
+            "no campaign {:?} that you can see{hint}",
+            plain(name)
+        )));
     };
     let value = json::campaign(campaign, directory);
     context.output.result(&value, || plain_lines(&format!("{value:#}")))
 }
 
-fn list_campaigns(context: &Context, campaigns: &[wire::CampaignSummary], directory: &Directory) -> Result<(), Failure> {
+fn list_campaigns(
+    context: &Context,
+    campaigns: &[wire::CampaignSummary],
+    directory: &Directory,
+) -> Result<(), Failure> {
     if context.output.is_json() {
-        let campaigns: Vec<_> = campaigns.iter().map(|campaign| json::campaign(campaign, directory)).collect();
+        let campaigns: Vec<_> = campaigns
+            .iter()
+            .map(|campaign| json::campaign(campaign, directory))
+            .collect();
         return context.output.object(&json!({"campaigns": campaigns}));
     }
     let row = |campaign: &wire::CampaignSummary| {
-        let publishers: Vec<&str> = campaign.publisher_ids.iter().map(|id| directory.member_name(id)).collect();
+        let publishers: Vec<&str> = campaign
+            .publisher_ids
+            .iter()
+            .map(|id| directory.member_name(id))
+            .collect();
         let seen = json::moment(&campaign.last_seen);
         vec![
             campaign.name.clone(),
@@ -290,5 +359,9 @@ fn list_campaigns(context: &Context, campaigns: &[wire::CampaignSummary], direct
         ]
     };
     let rows = campaigns.iter().map(row).collect();
-    context.output.table("campaigns that you can see", &["campaign", "indicators", "publishers", "last seen"], rows)
+    context.output.table(
+        "campaigns that you can see",
+        &["campaign", "indicators", "publishers", "last seen"],
+        rows,
+    )
 }

@@ -16,8 +16,10 @@ const IDS_MAX: usize = 1_000;
 
 /// Take indicators of your own back from those who hold them
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  clearinghouse retract 0198c3a1-… --reason \"a parody account\"\n  \
-clearinghouse search --filter 'campaign=\"Test\"' --json | jq -r '.indicators[].id' | clearinghouse retract - --reason \"a test\" --confirm-large")]
+#[command(
+    after_help = "Examples:\n  clearinghouse retract 0198c3a1-… --reason \"a parody account\"\n  \
+clearinghouse search --filter campaign:Test --json | jq -r '.indicators[].id' | clearinghouse retract - --reason \"a test\" --confirm-large"
+)]
 pub struct Retract {
     /// Ids of indicators; `-` reads them from stdin, one a line
     #[arg(required = true, value_name = "ID")]
@@ -50,7 +52,9 @@ impl Retract {
                 match &outcome {
                     Outcome::Rejected(reason) => {
                         rejected += 1;
-                        context.output.note(&format!("{id}: {}", outcome::rejection_text(reason)));
+                        context
+                            .output
+                            .note(&format!("{id}: {}", outcome::rejection_text(reason)));
                     }
                     Outcome::Accepted(_) | Outcome::Duplicate(_) => retracted += 1,
                 }
@@ -60,7 +64,9 @@ impl Retract {
             }
         }
         let value = json!({"retracted": retracted, "rejected": rejected, "results": results});
-        context.output.result(&value, || format!("retracted {retracted}, rejected {rejected}"))?;
+        context
+            .output
+            .result(&value, || format!("retracted {retracted}, rejected {rejected}"))?;
         outcome::ending(retracted, rejected)
     }
 }

@@ -12,9 +12,11 @@ use crate::grpc::wire;
 
 /// Change the content or handling of an indicator of your own
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  clearinghouse revise 0198c3a1-… --confidence 95 --note \"confirmed by the registrar\"\n  \
+#[command(
+    after_help = "Examples:\n  clearinghouse revise 0198c3a1-… --confidence 95 --note \"confirmed by the registrar\"\n  \
 clearinghouse revise 0198c3a1-… --tlp red --to member:\"Agora Social\" --clear government-release\n\n\
-What is not named stays. Those who may no longer see the indicator are told to drop it.")]
+What is not named stays. Those who may no longer see the indicator are told to drop it."
+)]
 pub struct Revise {
     /// Id of the indicator
     id: String,
@@ -62,7 +64,8 @@ impl Revise {
         let mut draft = draft_of(indicator);
         self.clear.iter().for_each(|field| field.clear(&mut draft));
         self.content.apply(&mut draft);
-        self.handling.apply(draft.handling.get_or_insert_default(), &directory)?;
+        self.handling
+            .apply(draft.handling.get_or_insert_default(), &directory)?;
         let request = wire::ReviseRequest {
             id,
             expected_revision,
@@ -71,7 +74,9 @@ impl Revise {
         };
         let response = connection.publishing().revise(call(request)).await;
         let wire::ReviseResponse { id, revision } = response.map_err(|status| connection.failure(status))?.into_inner();
-        context.output.result(&json!({"id": id, "revision": revision}), || format!("revised {id}: revision {revision}"))
+        context.output.result(&json!({"id": id, "revision": revision}), || {
+            format!("revised {id}: revision {revision}")
+        })
     }
 }
 
@@ -79,7 +84,10 @@ impl Revise {
 pub async fn current(connection: &Connection, id: &str) -> Result<wire::Indicator, Failure> {
     let request = wire::GetIndicatorRequest { id: id.to_owned() };
     let response = connection.queries().get_indicator(call(request)).await;
-    let indicator = response.map_err(|status| connection.failure(status))?.into_inner().indicator;
+    let indicator = response
+        .map_err(|status| connection.failure(status))?
+        .into_inner()
+        .indicator;
     indicator.ok_or_else(|| Failure::Failed("the hub gave no indicator".to_owned()))
 }
 
@@ -94,7 +102,10 @@ fn draft_of(indicator: wire::Indicator) -> wire::IndicatorDraft {
     wire::IndicatorDraft {
         // Empty: the value stays. Sent again, an annotated raw text might not be read as one value.
         raw: String::new(),
-        kind: indicator.observable.map(|observable| observable.kind).unwrap_or_default(),
+        kind: indicator
+            .observable
+            .map(|observable| observable.kind)
+            .unwrap_or_default(),
         verdict: indicator.verdict,
         confidence: indicator.confidence,
         severity: indicator.severity,
@@ -167,7 +178,9 @@ mod tests {
         let draft = draft_of(indicator(wire::IndicatorState::Active));
         assert_eq!((draft.raw.as_str(), draft.note.as_str()), ("", "a note"));
         let handling = draft.handling.unwrap();
-        assert!(handling.government_release && handling.embargo_until.is_none() && handling.embargo_member_ids.is_empty());
+        assert!(
+            handling.government_release && handling.embargo_until.is_none() && handling.embargo_member_ids.is_empty()
+        );
         let draft = draft_of(indicator(wire::IndicatorState::Embargoed));
         assert!(draft.handling.unwrap().embargo_until.is_some());
     }
@@ -175,8 +188,19 @@ mod tests {
     #[test]
     fn every_clearable_field_is_cleared() {
         let mut draft = draft_of(indicator(wire::IndicatorState::Embargoed));
-        Clearable::value_variants().iter().for_each(|field| field.clear(&mut draft));
-        let tlp_alone = wire::Handling { tlp: 3, ..Default::default() };
-        assert_eq!(draft, wire::IndicatorDraft { handling: Some(tlp_alone), ..Default::default() });
+        Clearable::value_variants()
+            .iter()
+            .for_each(|field| field.clear(&mut draft));
+        let tlp_alone = wire::Handling {
+            tlp: 3,
+            ..Default::default()
+        };
+        assert_eq!(
+            draft,
+            wire::IndicatorDraft {
+                handling: Some(tlp_alone),
+                ..Default::default()
+            }
+        );
     }
 }

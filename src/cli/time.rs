@@ -67,7 +67,12 @@ mod tests {
     #[test]
     fn distances_are_in_the_unit_that_a_person_would_choose() {
         let now = Timestamp::from_second(1_000_000).unwrap();
-        for (seconds, words) in [(59, "in 59 seconds"), (7_200, "in 2 hours"), (-172_800, "2 days ago"), (-180, "3 minutes ago")] {
+        for (seconds, words) in [
+            (59, "in 59 seconds"),
+            (7_200, "in 2 hours"),
+            (-172_800, "2 days ago"),
+            (-180, "3 minutes ago"),
+        ] {
             let then = Timestamp::from_second(1_000_000 + seconds).unwrap();
             assert_eq!(distance(now, then), words);
         }

@@ -150,16 +150,34 @@ mod tests {
         ] {
             assert_eq!(tlp(number), wire_name);
         }
-        for kind in [wire::MemberKind::Platform, wire::MemberKind::Government, wire::MemberKind::Research] {
+        for kind in [
+            wire::MemberKind::Platform,
+            wire::MemberKind::Government,
+            wire::MemberKind::Research,
+        ] {
             let wire_name = kind.as_str_name().trim_start_matches("MEMBER_KIND_").to_lowercase();
             assert_eq!(member_kind(kind as i32), wire_name);
         }
-        for role_number in [wire::AgentRole::Publisher, wire::AgentRole::Subscriber, wire::AgentRole::Admin] {
-            let wire_name = role_number.as_str_name().trim_start_matches("AGENT_ROLE_").to_lowercase();
+        for role_number in [
+            wire::AgentRole::Publisher,
+            wire::AgentRole::Subscriber,
+            wire::AgentRole::Admin,
+        ] {
+            let wire_name = role_number
+                .as_str_name()
+                .trim_start_matches("AGENT_ROLE_")
+                .to_lowercase();
             assert_eq!(role(role_number as i32), wire_name);
         }
-        for verdict_number in [wire::Verdict::Malicious, wire::Verdict::Suspected, wire::Verdict::Benign] {
-            let wire_name = verdict_number.as_str_name().trim_start_matches("VERDICT_").to_lowercase();
+        for verdict_number in [
+            wire::Verdict::Malicious,
+            wire::Verdict::Suspected,
+            wire::Verdict::Benign,
+        ] {
+            let wire_name = verdict_number
+                .as_str_name()
+                .trim_start_matches("VERDICT_")
+                .to_lowercase();
             assert_eq!(verdict(verdict_number as i32), wire_name);
         }
         assert_eq!(Kind::ALL.len(), wire::ObservableKind::Aggregate as usize);
