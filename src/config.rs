@@ -1,1 +1,224 @@
-//! Raw file and environment to a validated configuration.
+//! Raw file and environment to a validated configuration. Precedence: command line, environment, `hub.toml`, default.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::domain::violation::Violation;
+
+/// The hub's configuration file within its directory.
+pub const FILE: &str = "hub.toml";
+
+/// Where a hub listens unless told otherwise.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:8443";
+
+/// Lifetime of agents' certificates unless told otherwise: a week, so that renewal is routine.
+pub const CERTIFICATE_LIFETIME_SECS_DEFAULT: u32 = 7 * 86_400;
+
+/// A configuration that holds together.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The hub's directory.
+    pub dir: PathBuf,
+    /// Where members connect. Port 0: a free one.
+    pub listen: SocketAddr,
+    /// Where metrics and health are served over plain HTTP; loopback only. None: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Names and addresses in the server's certificate.
+    pub hosts: Vec<String>,
+    /// Lifetime of agents' certificates, in seconds: an hour to 90 days.
+    pub certificate_lifetime_secs: u32,
+    /// Most connections at once.
+    pub connections_max: usize,
+    /// Most connections of one member at once.
+    pub connections_per_member_max: usize,
+    /// Threads that serve requests.
+    pub worker_threads: usize,
+    /// How long an orderly stop waits for requests to end, in seconds.
+    pub drain_secs: u64,
+}
+
+/// What the command line overrides.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<String>,
+}
+
+/// The file as it is written.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawConfig {
+    listen: Option<String>,
+    metrics_listen: Option<String>,
+    hosts: Option<Vec<String>>,
+    certificate_lifetime_secs: Option<u32>,
+    connections_max: Option<usize>,
+    connections_per_member_max: Option<usize>,
+    worker_threads: Option<usize>,
+    drain_secs: Option<u64>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The directory holds no hub.
+    #[error("{} holds no hub: create one with `clearinghouse init --dir {}`", .0.display(), .0.display())]
+    Missing(PathBuf),
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The file is no TOML, or has a key that is not known.
+    #[error("{}: {source}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is out of its range.
+    #[error("{0}")]
+    Value(#[from] Violation),
+}
+
+impl Config {
+    /// Reads `DIR/hub.toml` and the variables `CLEARINGHOUSE_LISTEN` and `CLEARINGHOUSE_METRICS_LISTEN`.
+    pub fn load(dir: &Path, overrides: Overrides) -> Result<Config, ConfigError> {
+        let path = dir.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(ConfigError::Missing(dir.to_owned()));
+            }
+            Err(source) => return Err(ConfigError::Read { path, source }),
+        };
+        let mut raw: RawConfig = toml::from_str(&text).map_err(|source| ConfigError::Syntax {
+            path,
+            source: Box::new(source),
+        })?;
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        raw.listen = overrides.listen.or(variable("CLEARINGHOUSE_LISTEN")).or(raw.listen);
+        raw.metrics_listen = variable("CLEARINGHOUSE_METRICS_LISTEN").or(raw.metrics_listen);
+        Ok(validate(dir, raw)?)
+    }
+}
+
+fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
+    let RawConfig {
+        listen,
+        metrics_listen,
+        hosts,
+        certificate_lifetime_secs,
+        connections_max,
+        connections_per_member_max,
+        worker_threads,
+        drain_secs,
+    } = raw;
+    let metrics_listen = metrics_listen
+        .map(|text| address("metrics_listen", &text))
+        .transpose()?;
+    if metrics_listen.is_some_and(|address| !address.ip().is_loopback()) {
+        let reason = "must be a loopback address: metrics and health are served without authentication";
+        return Err(Violation::new("metrics_listen", reason));
+    }
+    let hosts = hosts.unwrap_or_else(|| vec!["localhost".into(), "127.0.0.1".into(), "::1".into()]);
+    if hosts.is_empty() {
+        return Err(Violation::new("hosts", "must name at least one host"));
+    }
+    Ok(Config {
+        dir: dir.to_owned(),
+        listen: address("listen", listen.as_deref().unwrap_or(LISTEN_DEFAULT))?,
+        metrics_listen,
+        hosts,
+        certificate_lifetime_secs: within(
+            "certificate_lifetime_secs",
+            certificate_lifetime_secs.unwrap_or(CERTIFICATE_LIFETIME_SECS_DEFAULT),
+            3_600..=90 * 86_400,
+        )?,
+        connections_max: within("connections_max", connections_max.unwrap_or(16_384), 1..=1_000_000)?,
+        connections_per_member_max: within(
+            "connections_per_member_max",
+            connections_per_member_max.unwrap_or(4_096),
+            1..=1_000_000,
+        )?,
+        worker_threads: within("worker_threads", worker_threads.unwrap_or_else(cores), 1..=1_024)?,
+        drain_secs: within("drain_secs", drain_secs.unwrap_or(10), 0..=3_600)?,
+    })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(1_024)
+}
+
+fn address(field: &str, text: &str) -> Result<SocketAddr, Violation> {
+    text.parse()
+        .map_err(|_| Violation::new(field, format!("{text:?} is not an address such as {LISTEN_DEFAULT}")))
+}
+
+fn within<T: PartialOrd + std::fmt::Display + Copy>(
+    field: &str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<T, Violation> {
+    match range.contains(&value) {
+        true => Ok(value),
+        false => {
+            let reason = format!("is {value}, must be {} to {}", range.start(), range.end());
+            Err(Violation::new(field, reason))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), text).unwrap();
+        Config::load(dir.path(), Overrides::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn empty_file_gives_the_defaults() {
+        let config = load("").unwrap();
+        assert_eq!(config.listen.to_string(), LISTEN_DEFAULT);
+        assert_eq!(config.metrics_listen, None);
+        assert_eq!(config.certificate_lifetime_secs, CERTIFICATE_LIFETIME_SECS_DEFAULT);
+    }
+
+    #[test]
+    fn each_wrong_value_is_named() {
+        for (text, expected) in [
+            ("listen = 'nowhere'", "listen: \"nowhere\" is not an address"),
+            (
+                "metrics_listen = '0.0.0.0:9090'",
+                "metrics_listen: must be a loopback address",
+            ),
+            (
+                "certificate_lifetime_secs = 3599",
+                "certificate_lifetime_secs: is 3599, must be 3600 to 7776000",
+            ),
+            ("connections_max = 0", "connections_max: is 0, must be 1 to 1000000"),
+            ("hosts = []", "hosts: must name at least one host"),
+            ("listne = 'x'", "unknown field `listne`"),
+        ] {
+            let error = load(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        assert!(load("certificate_lifetime_secs = 3600").is_ok());
+    }
+
+    #[test]
+    fn missing_hub_says_how_to_create_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Config::load(dir.path(), Overrides::default()).unwrap_err().to_string();
+        assert!(error.contains("clearinghouse init --dir"), "{error}");
+    }
+}

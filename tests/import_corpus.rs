@@ -211,3 +211,37 @@ fn rows_that_the_facts_single_out_are_read_so() {
         }
     }
 }
+
+#[test]
+fn rows_of_the_vectors_have_their_class_and_value() {
+    let Some((facts, root)) = corpus() else { return };
+    let vectors = fs::read_to_string(root.join("vectors.jsonl")).expect("vectors.jsonl");
+    let vectors: Vec<Value> = vectors
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON object a line"))
+        .collect();
+    assert!(vectors.len() > 100, "only {} vectors", vectors.len());
+    let mut seen = 0;
+    for facts in facts["files"].as_array().expect("files") {
+        let (_, report) = read(&root, facts);
+        for vector in vectors.iter().filter(|vector| vector["file"] == facts["file"]) {
+            let raw = vector["raw"].as_str().expect("raw").trim();
+            let class = vector["cls"].as_str().expect("cls");
+            let mut rows = report
+                .rows
+                .iter()
+                .filter(|row| row.raw.trim() == raw && row.class.name() == class);
+            let row = rows.next().unwrap_or_else(|| panic!("no such row: {vector}"));
+            if let Some(draft) = row.draft().filter(|_| class != "count") {
+                assert_eq!(
+                    Some(draft.observable.kind().name()),
+                    vector["type"].as_str(),
+                    "{vector}"
+                );
+                assert_eq!(Some(draft.observable.value()), vector["value"].as_str(), "{vector}");
+            }
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, vectors.len());
+}

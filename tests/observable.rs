@@ -279,23 +279,66 @@ fn lists_and_typed_tables_hold_the_counted_values() {
     assert!(files > 15, "{files}");
 }
 
+/// Kind, raw text, value and id, one of each kind. The ids were computed elsewhere (Python's `uuid.uuid5`), and are for
+/// ever: members hold them.
+#[rustfmt::skip]
+const GOLDEN: &[(&str, &str, &str, &str)] = &[
+    ("domain", "https://www.B\u{fc}cher.example.com/", "xn--bcher-kva.example.com", "5b0e10db-d179-5f2b-b1e8-3aeb20e89051"),
+    ("url", "hxxps://example[.]com:8080/a/?q=%c3%a9#x", "example.com:8080/a?q=%C3%A9", "d6df81ae-13f7-5d03-ab27-93f7d5f95f76"),
+    ("ipv4", "192[.]0[.]2[.]1", "192.0.2.1", "7e211ebd-66a5-579b-b386-fed8f2eed49f"),
+    ("ipv6", "2001:DB8:0::1", "2001:db8::1", "445839c7-9aad-5bc7-b5b2-b4254329158c"),
+    ("ipv4-network", "203.0.113.7/24", "203.0.113.0/24", "8e5aea14-5c2b-580e-97bf-2211714f394e"),
+    ("ipv6-network", "2001:db8::1/32", "2001:db8::/32", "26cb8639-6b6d-5fc6-8944-10d280d194e6"),
+    ("asn", "as64496", "AS64496", "66ffd59b-9f3c-58f1-8f98-af4227fda845"),
+    ("email", "Info[at]Example[.]com", "info@example.com", "5ca3cfd2-c383-5eca-80cd-fb63edb50c77"),
+    ("phone", "+44 (0)20 7946 0123", "+442079460123", "a76a27ba-e941-5f56-8d0e-8c42404354e4"),
+    ("account", "https://twitter.com/Example", "x:example", "f3f35b8a-6c2f-583f-bb86-52e932f73a55"),
+    ("page", "facebook:Example.Page", "facebook:example.page", "36558b80-93b8-5f2e-98aa-5a610e183578"),
+    ("group", "https://facebook.com/groups/123", "facebook:123", "0d2c6e64-6578-5c6c-ba59-383c871b48f0"),
+    ("channel", "https://t.me/s/Example", "telegram:example", "aafa68ca-ed92-5412-aa73-a240338e7d9e"),
+    ("post", "https://x.com/example/status/1234567890", "x:1234567890", "4006e9a2-04c9-550b-a8a7-6a0e830beab5"),
+    ("hashtag", "#Stra\u{df}e", "#strasse", "4f576b40-299b-5acc-b569-fc94070677a0"),
+    ("ad-account", "act_123", "meta:123", "662bcc8d-2160-5405-9b2b-108fabcd92da"),
+    ("android-package", "com.example.App", "com.example.App", "8d7cbf97-3a0d-5788-ac9e-23b8f0238b13"),
+    ("ios-app-id", "id1234567890", "1234567890", "56af43de-ee34-5d04-a9ae-e1f64173b5f7"),
+    ("browser-extension", "ABCDEFGHIJKLMNOPABCDEFGHIJKLMNOP", "chrome:abcdefghijklmnopabcdefghijklmnop", "8cba9420-ce01-5c5e-a421-14aaaaf4e1af"),
+    ("md5", "0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcdef", "19fc69f0-fe82-5fbf-bfef-7cc6dad0fff9"),
+    ("sha1", "0123456789ABCDEF0123456789ABCDEF01234567", "0123456789abcdef0123456789abcdef01234567", "4909f15b-6fb0-5c4a-9b05-6d78a105db99"),
+    ("sha256", "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "95d8eb13-3a57-5fdd-9edb-33c592a00ec5"),
+    ("sha512", "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "bcc45ab7-d707-5b57-8c0c-e7dd367b5703"),
+    ("pdq", "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "b51bd2e3-e7af-535f-8dcf-725073e1dda7"),
+    ("tlsh", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef012345", "T10123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF012345", "91777bbd-7eb8-57d9-8467-c319f369d2cd"),
+    ("text", " \u{1d5ef}\u{1d5fc}\u{1d5f9}\u{1d5f1}\n text ", "bold text", "5637e57e-2f50-5416-9854-9bb26253d468"),
+    ("narrative", "Example  claim", "Example claim", "1cfea659-8038-568a-9233-8b6158a3502f"),
+    ("tracker-id", "ca-pub-0000000000000001", "google-adsense:pub-0000000000000001", "467422eb-033b-51e4-ab38-1dedb9fc5efb"),
+    ("crypto-wallet", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "ethereum:0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed", "6c28652b-128d-54f2-88f4-ecbccd47349a"),
+    ("certificate-fingerprint", "SHA256:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "247037a9-1158-5f16-9124-4c2f8f340fa9"),
+    ("favicon-hash", "mmh3:-1234", "-1234", "3e0c0e48-0932-5d65-88a1-5e6dbba499d7"),
+    ("aggregate", "4,789 Accounts", "4789 accounts", "b6b1e058-21cb-537d-95c2-8693a6b43204"),
+];
+
 #[test]
-fn ids_never_change() {
-    assert_eq!(
-        NAMESPACE,
-        uuid::Uuid::new_v5(
-            &uuid::Uuid::NAMESPACE_URL,
-            b"https://example.org/clearinghouse/observable"
-        )
+fn values_and_ids_of_every_kind_never_change() {
+    let namespace = uuid::Uuid::new_v5(
+        &uuid::Uuid::NAMESPACE_URL,
+        b"https://example.org/clearinghouse/observable",
     );
-    for (raw, id) in [
-        ("https://www.example.com/", "5b72e14f-64c7-57bb-a93f-7c8eab4b8db7"),
-        ("http://example.com/a?b=1", "1fe8a420-a5db-56e4-b4d7-48cc171cf073"),
-        ("192[.]0[.]2[.]1", "7e211ebd-66a5-579b-b386-fed8f2eed49f"),
-    ] {
-        assert_eq!(Observable::parse(raw).unwrap().id().to_string(), id, "{raw}");
+    assert_eq!(NAMESPACE, namespace);
+    for (kind, raw, value, id) in GOLDEN {
+        let kind = Kind::from_name(kind).unwrap();
+        let read = Observable::parse_as(kind, raw).unwrap();
+        assert_eq!(
+            (read.kind(), read.value(), &*read.id().to_string()),
+            (kind, *value, *id),
+            "{raw}"
+        );
     }
-    // The id of a long value, which takes another path, is over the same bytes.
+    let kinds: Vec<&str> = GOLDEN.iter().map(|(kind, ..)| *kind).collect();
+    assert_eq!(kinds, Kind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_id_of_a_long_value_is_over_the_same_bytes() {
     let long = format!("example.com/{}", "a".repeat(300));
     let name = format!("url:{long}");
     assert_eq!(
@@ -367,6 +410,7 @@ fn any_text() -> impl Strategy<Value = String> {
         1 => "[a-z]{1,9}\\.com/\\PC{0,20}",
         1 => "(x|youtube|telegram):\\PC{1,8}",
         1 => "#\\w{1,6}",
+        1 => "\\+[0-9 ]{5,18}",
     ]
 }
 
@@ -406,9 +450,17 @@ fn keeps_a_layer(value: &str) -> bool {
     value.starts_with("www.") || path.ends_with('/') || value.ends_with(['`', '"', '\'', '<', '>', '?'])
 }
 
+/// `PROPTEST_CASES` asks for a longer run.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(20_000)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 20_000,
+        cases: cases(),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/observable.proptest-regressions"))),
         ..ProptestConfig::default()
     })]

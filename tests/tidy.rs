@@ -83,9 +83,7 @@ const IMPURE_WORDS: [&str; 10] = [
 const FILE_LINES_MAX: usize = 500;
 
 /// File names that say nothing of what the file owns.
-const EMPTY_NAMES: [&str; 8] = [
-    "util", "utils", "common", "helper", "helpers", "misc", "shared", "stuff",
-];
+const EMPTY_NAMES: [&str; 6] = ["util", "utils", "common", "helper", "helpers", "misc"];
 
 // ---- which room may name which ----
 

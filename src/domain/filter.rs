@@ -100,7 +100,7 @@ impl Filter {
             let reason = format!("is {}, must be 0 to 100", self.confidence_min);
             return Err(Violation::new("confidence_min", reason));
         }
-        check_each("campaigns", &self.campaigns, |field, name| check_name(field, name))?;
+        check_each("campaigns", &self.campaigns, check_name)?;
         check_each("ttps", &self.ttps, |field, ttp| Ttp::parse(field, ttp).map(drop))?;
         check_each("target_events", &self.target_events, |field, name| {
             check_name(field, name)

@@ -164,12 +164,122 @@ fn sorted_set<T: Ord>(mut items: Vec<T>) -> Vec<T> {
     items
 }
 
-fn check_length(field: &str, length: usize, max: usize) -> Result<(), Violation> {
+pub(super) fn check_length(field: &str, length: usize, max: usize) -> Result<(), Violation> {
     match length > max {
         true => Err(Violation::new(
             field,
             format!("has {length} values, at most {max} are accepted"),
         )),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn members(count: usize) -> Vec<MemberId> {
+        (0..count).rev().map(|n| MemberId(Uuid::from_u128(n as u128))).collect()
+    }
+
+    fn groups(count: usize) -> Vec<GroupId> {
+        (0..count).rev().map(|n| GroupId(Uuid::from_u128(n as u128))).collect()
+    }
+
+    #[test]
+    fn an_audience_is_a_sorted_set_with_a_limit() {
+        let twice = [members(Audience::MEMBERS_MAX), members(Audience::MEMBERS_MAX)].concat();
+        let audience = Audience::new(twice, groups(Audience::GROUPS_MAX)).unwrap();
+        assert_eq!((audience.members().len(), audience.groups().len()), (256, 64));
+        assert!(audience.members().is_sorted() && audience.groups().is_sorted());
+
+        let members_over = Audience::new(members(257), Vec::new()).unwrap_err();
+        assert_eq!(
+            members_over.to_string(),
+            "member_ids: has 257 values, at most 256 are accepted"
+        );
+        let groups_over = Audience::new(Vec::new(), groups(65)).unwrap_err();
+        assert_eq!(
+            groups_over.to_string(),
+            "group_ids: has 65 values, at most 64 are accepted"
+        );
+    }
+
+    #[test]
+    fn an_embargo_names_a_sorted_set_with_a_limit() {
+        let embargo = Embargo::new(Timestamp(1), [members(256), members(256)].concat()).unwrap();
+        assert!(embargo.members().len() == 256 && embargo.members().is_sorted());
+        let over = Embargo::new(Timestamp(1), members(257)).unwrap_err();
+        assert_eq!(over.field, "embargo_member_ids");
+    }
+
+    #[test]
+    fn each_label_takes_its_audiences_and_refuses_others() {
+        let nobody = || Audience::default();
+        let one = || Audience::new(members(1), Vec::new()).unwrap();
+        let group = || Audience::new(Vec::new(), groups(1)).unwrap();
+        let both = || Audience::new(members(1), groups(1)).unwrap();
+        for (tlp, audience, refused_field) in [
+            (Tlp::Clear, nobody(), None),
+            (Tlp::Clear, both(), None),
+            (Tlp::Green, nobody(), None),
+            (Tlp::Green, both(), None),
+            (Tlp::Amber, one(), None),
+            (Tlp::Amber, group(), None),
+            (Tlp::Amber, nobody(), Some("member_ids")),
+            (Tlp::AmberStrict, one(), None),
+            (Tlp::AmberStrict, group(), None),
+            (Tlp::AmberStrict, nobody(), Some("member_ids")),
+            (Tlp::Red, one(), None),
+            (Tlp::Red, group(), Some("group_ids")),
+            (Tlp::Red, both(), Some("group_ids")),
+            (Tlp::Red, nobody(), Some("member_ids")),
+        ] {
+            let refused = Handling::new(tlp, audience.clone())
+                .err()
+                .map(|violation| violation.field);
+            assert_eq!(refused.as_deref(), refused_field, "{tlp:?} for {audience:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_keeps_governments_out() {
+        assert!(
+            !Handling::new(Tlp::Green, Audience::default())
+                .unwrap()
+                .government_release
+        );
+    }
+
+    #[test]
+    fn times_must_lie_ahead_in_their_order() {
+        let now = 1_000;
+        for (embargo, expiry, refused_field) in [
+            (None, None, None),
+            (Some(now + 1), None, None),
+            (Some(now), None, Some("embargo_until")),
+            (Some(i64::MIN), None, Some("embargo_until")),
+            (None, Some(now + 1), None),
+            (None, Some(now), Some("expires_at")),
+            (Some(now + 1), Some(now + 2), None),
+            (Some(now + 1), Some(now + 1), Some("expires_at")),
+            (Some(now + 2), Some(now + 1), Some("expires_at")),
+            (Some(i64::MAX), None, None),
+        ] {
+            let mut handling = Handling::new(Tlp::Green, Audience::default()).unwrap();
+            handling.embargo = embargo.map(|until| Embargo::new(Timestamp(until), Vec::new()).unwrap());
+            handling.expires_at = expiry.map(Timestamp);
+            let refused = handling
+                .check_times(Timestamp(now))
+                .err()
+                .map(|violation| violation.field);
+            assert_eq!(
+                refused.as_deref(),
+                refused_field,
+                "embargo {embargo:?}, expiry {expiry:?}"
+            );
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::handling::Handling;
+use super::handling::{Handling, check_length};
 use super::id::{IndicatorId, MemberId, Timestamp};
 use super::member::MemberKind;
-use super::observable::Observable;
+use super::observable::{Kind, Observable};
 use super::violation::Violation;
 
 /// What the publisher holds of the observable.
@@ -273,6 +273,15 @@ pub struct Targets {
     pub events: Vec<Text<200>>,
 }
 
+impl Targets {
+    /// Most countries.
+    pub const COUNTRIES_MAX: usize = 64;
+    /// Most languages.
+    pub const LANGUAGES_MAX: usize = 64;
+    /// Most events.
+    pub const EVENTS_MAX: usize = 16;
+}
+
 /// Something a reader can check.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Evidence {
@@ -321,6 +330,39 @@ pub struct Content {
     pub hash_quality: u8,
 }
 
+impl Content {
+    /// Most TTPs.
+    pub const TTPS_MAX: usize = 32;
+    /// Most tags.
+    pub const TAGS_MAX: usize = 32;
+    /// Most pieces of evidence.
+    pub const EVIDENCE_MAX: usize = 16;
+
+    /// Checks what no single value can know: the lengths of lists, the order of sightings, and what the kind allows.
+    pub fn check(&self) -> Result<(), Violation> {
+        let targets = &self.targets;
+        check_length("ttps", self.ttps.len(), Content::TTPS_MAX)?;
+        check_length("tags", self.tags.len(), Content::TAGS_MAX)?;
+        check_length("evidence", self.evidence.len(), Content::EVIDENCE_MAX)?;
+        check_length("targets.countries", targets.countries.len(), Targets::COUNTRIES_MAX)?;
+        check_length("targets.languages", targets.languages.len(), Targets::LANGUAGES_MAX)?;
+        check_length("targets.events", targets.events.len(), Targets::EVENTS_MAX)?;
+        if let (Some(first), Some(last)) = (self.first_seen, self.last_seen)
+            && last < first
+        {
+            return Err(Violation::new("last_seen", "must not lie before first_seen"));
+        }
+        match (self.observable.kind(), self.hash_quality) {
+            (_, 0) | (Kind::Pdq, 1..=100) => Ok(()),
+            (Kind::Pdq, quality) => Err(Violation::new(
+                "hash_quality",
+                format!("is {quality}, must be 0 to 100"),
+            )),
+            _ => Err(Violation::new("hash_quality", "must be 0, except for a PDQ hash")),
+        }
+    }
+}
+
 /// One member's published opinion of an observable, in one revision.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Indicator {
@@ -341,3 +383,6 @@ pub struct Indicator {
     /// Why it was retracted; empty unless it was.
     pub retraction_reason: Text<500>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Members, agents' roles and groups: who takes part. Credentials are `pki`'s.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::id::{GroupId, MemberId};
@@ -113,7 +114,8 @@ impl fmt::Debug for Roles {
     }
 }
 
-/// The name of a member or group: 1 to 64 bytes of letters, digits, space and `. - _ & '`, without space at the ends.
+/// The name of a member or group: 1 to 64 bytes of letters, digits, space and `. - _ & '`, without space at the ends or two in a
+/// row, and not of the shape of an id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Name(Arc<str>);
 
@@ -131,6 +133,14 @@ impl Name {
         }
         if text.trim() != text {
             return Err(Violation::new(field, "must not begin or end with white space"));
+        }
+        // Two names that look alike on a page must not be two members.
+        if text.contains("  ") {
+            return Err(Violation::new(field, "must not hold two spaces in a row"));
+        }
+        // Where a name or an id is accepted, a member that is called like another's id would be taken for it.
+        if MemberId::from_str(text).is_ok() {
+            return Err(Violation::new(field, "must not have the shape of an id"));
         }
         match text.chars().find(|c| !(c.is_alphanumeric() || " .-_&'".contains(*c))) {
             Some(c) => Err(Violation::new(field, format!("must not contain {c:?}"))),
@@ -164,6 +174,73 @@ pub struct Viewer {
     pub kind: MemberKind,
     /// Only an active member sees anything.
     pub standing: Standing,
-    /// Its groups, sorted.
+    /// Its groups, sorted. Unsorted ones hide what they should show; they never show what they should hide.
     pub groups: Vec<GroupId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_accepted_or_refused_for_a_reason() {
+        let longest = "a".repeat(Name::BYTES_MAX);
+        for name in [
+            "a",
+            "Example Labs",
+            "A.B-C_d & e's",
+            "\u{420}\u{430}\u{434}\u{456}\u{43e}",
+            "42",
+            &longest,
+        ] {
+            assert_eq!(Name::parse("name", name).unwrap().as_str(), name);
+        }
+        for (name, reason) in [
+            ("", "must have 1 to 64 bytes"),
+            (&format!("{longest}a"), "must have 1 to 64 bytes"),
+            (" a", "must not begin or end with white space"),
+            ("a ", "must not begin or end with white space"),
+            ("a  b", "must not hold two spaces in a row"),
+            ("a\tb", "must not contain '\\t'"),
+            ("a\u{a0}b", "must not contain '\\u{a0}'"),
+            ("a\u{202e}b", "must not contain '\\u{202e}'"),
+            ("a\u{1b}[31m", "must not contain '\\u{1b}'"),
+            ("member:a", "must not contain ':'"),
+            ("a,b", "must not contain ','"),
+            ("a/b", "must not contain '/'"),
+            (
+                "018f2e5c-0000-7000-8000-000000000001",
+                "must not have the shape of an id",
+            ),
+            ("018F2E5C000070008000000000000001", "must not have the shape of an id"),
+        ] {
+            let violation = Name::parse("name", name).expect_err(name);
+            assert_eq!(
+                (violation.field.as_str(), violation.reason.as_str()),
+                ("name", reason),
+                "{name:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_that_differ_in_letter_case_only_are_the_same() {
+        let key = |name: &str| Name::parse("name", name).unwrap().key();
+        assert_eq!(key("Example Labs"), key("EXAMPLE labs"));
+        assert_ne!(key("Example Labs"), key("ExampleLabs"));
+    }
+
+    #[test]
+    fn a_set_of_roles_has_what_was_put_in_and_nothing_else() {
+        for bits in 0..8 {
+            let wanted: Vec<Role> = Role::ALL
+                .into_iter()
+                .filter(|role| bits & (1 << *role as u8) != 0)
+                .collect();
+            let roles: Roles = wanted.iter().copied().chain(wanted.first().copied()).collect();
+            assert_eq!(roles.iter().collect::<Vec<_>>(), wanted);
+            assert!(Role::ALL.iter().all(|role| roles.has(*role) == wanted.contains(role)));
+            assert_eq!(roles.is_empty(), wanted.is_empty());
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::handling::{Handling, Tlp};
 use super::id::MemberId;
-use super::indicator::State;
+use super::indicator::{Indicator, State};
 use super::member::{MemberKind, Standing, Viewer};
 
 /// What policy looks at in an indicator.
@@ -19,11 +19,67 @@ pub struct Subject<'a> {
     pub handling: &'a Handling,
 }
 
-/// The proof that a viewer may see `body`.
+impl<'a> Subject<'a> {
+    /// What policy looks at in `indicator`, which stands at `state`.
+    pub fn of(indicator: &'a Indicator, state: State) -> Subject<'a> {
+        Subject {
+            publisher: indicator.publisher,
+            publisher_kind: indicator.publisher_kind,
+            state,
+            handling: &indicator.content.handling,
+        }
+    }
+}
+
+/// The proof that a viewer may see `body`. Its fields are private, so whoever did not ask policy has none:
+///
+/// ```compile_fail,E0451
+/// use clearinghouse::domain::policy::Release;
+///
+/// let forged = Release { body: "indicator", own: true, exportable: true };
+/// ```
+///
+/// Nor does a proof for one body become one for another:
+///
+/// ```compile_fail,E0616
+/// # use clearinghouse::domain::policy::Release;
+/// fn swap(mut release: Release<&'static str>) -> Release<&'static str> {
+///     release.body = "another indicator";
+///     release
+/// }
+/// ```
+///
+/// Policy is the one way:
+///
+/// ```
+/// # use clearinghouse::domain::handling::{Audience, Handling, Tlp};
+/// # use clearinghouse::domain::id::MemberId;
+/// # use clearinghouse::domain::indicator::State;
+/// # use clearinghouse::domain::member::{MemberKind, Standing, Viewer};
+/// # use clearinghouse::domain::policy::{Subject, evaluate};
+/// let (viewer, publisher) = ("018f2e5c-0000-7000-8000-000000000001", "018f2e5c-0000-7000-8000-000000000002");
+/// let handling = Handling::new(Tlp::Green, Audience::default())?;
+/// let viewer = Viewer {
+///     member: viewer.parse::<MemberId>()?,
+///     kind: MemberKind::Media,
+///     standing: Standing::Active,
+///     groups: vec![],
+/// };
+/// let subject = Subject {
+///     publisher: publisher.parse::<MemberId>()?,
+///     publisher_kind: MemberKind::Platform,
+///     state: State::Active,
+///     handling: &handling,
+/// };
+/// let release = evaluate(&viewer, &subject, "indicator").expect("TLP:GREEN is for all members");
+/// assert_eq!(*release.body(), "indicator");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Release<B> {
     body: B,
     own: bool,
+    exportable: bool,
 }
 
 impl<B> Release<B> {
@@ -36,6 +92,12 @@ impl<B> Release<B> {
     pub fn is_own(&self) -> bool {
         self.own
     }
+
+    /// Whether it may leave through TAXII, a console export or a bulk export: TLP:RED never does, not even to its owner, since
+    /// what comes out there is passed on in one piece.
+    pub fn is_exportable(&self) -> bool {
+        self.exportable
+    }
 }
 
 /// Releases `body`, which `subject` describes, to `viewer`; or gives nothing, which looks the same as "does not exist".
@@ -43,10 +105,10 @@ pub fn evaluate<B>(viewer: &Viewer, subject: &Subject<'_>, body: B) -> Option<Re
     if viewer.standing != Standing::Active {
         return None;
     }
-    if viewer.member == subject.publisher {
-        return Some(Release { body, own: true });
-    }
-    (in_time_and_audience(viewer, subject) && government_lane(viewer, subject)).then_some(Release { body, own: false })
+    let own = viewer.member == subject.publisher;
+    let exportable = subject.handling.tlp() != Tlp::Red;
+    let may_see = own || (in_time_and_audience(viewer, subject) && government_lane(viewer, subject));
+    may_see.then_some(Release { body, own, exportable })
 }
 
 fn in_time_and_audience(viewer: &Viewer, subject: &Subject<'_>) -> bool {

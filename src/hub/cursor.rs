@@ -57,7 +57,10 @@ impl Sealer {
     pub fn new(key: &[u8; KEY_LEN]) -> Sealer {
         // A key of the algorithm's own length is always accepted.
         let key = UnboundKey::new(&AES_256_GCM, key).expect("the key has the length of AES-256");
-        Sealer { key: LessSafeKey::new(key), random: SystemRandom::new() }
+        Sealer {
+            key: LessSafeKey::new(key),
+            random: SystemRandom::new(),
+        }
     }
 
     /// The cursor at `position`.
@@ -88,7 +91,12 @@ impl Sealer {
 }
 
 fn encode(position: &Position) -> Vec<u8> {
-    let Position { base, scanned, goal, digest } = position;
+    let Position {
+        base,
+        scanned,
+        goal,
+        digest,
+    } = position;
     let mut plain = Vec::with_capacity(PLAIN_LEN + AES_256_GCM.tag_len());
     plain.push(VERSION);
     for ordinal in [base, scanned, goal] {
@@ -122,7 +130,15 @@ mod tests {
     use super::*;
 
     fn position() -> Position {
-        Position { base: 1, scanned: 2, goal: u32::MAX, digest: Digest { count: 3, sum: u128::MAX - 1 } }
+        Position {
+            base: 1,
+            scanned: 2,
+            goal: u32::MAX,
+            digest: Digest {
+                count: 3,
+                sum: u128::MAX - 1,
+            },
+        }
     }
 
     fn member(n: u128) -> MemberId {

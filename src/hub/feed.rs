@@ -14,6 +14,7 @@
 //! that holds the same log. Several changes of one indicator within a pass arrive as one.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -79,13 +80,22 @@ pub struct Feed {
     announced_live: bool,
 }
 
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.hub.shared.feeds_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Feed {
     pub(super) fn open(hub: Hub, caller: &Caller, filter: Filter, cursor: &[u8]) -> Result<Feed, HubError> {
         filter.check()?;
         let mut bound_to = b"feed:".to_vec();
         bound_to.extend_from_slice(&filter.fingerprint_bytes());
         let binding = Binding::new(caller.member, &bound_to);
-        let refused = |reason| HubError::CursorRefused { field: "cursor", reason };
+        let refused = |reason| HubError::CursorRefused {
+            field: "cursor",
+            reason,
+        };
         let position = match cursor.is_empty() {
             true => Position::default(),
             false => hub.shared.sealer.open(cursor, &binding).ok_or(refused(
@@ -94,9 +104,20 @@ impl Feed {
         };
         let head = hub.shared.head.subscribe();
         if position.goal > *head.borrow() {
-            return Err(refused("is ahead of this hub's log; subscribe without one for a snapshot"));
+            return Err(refused(
+                "is ahead of this hub's log; subscribe without one for a snapshot",
+            ));
         }
-        Ok(Feed { hub, member: caller.member, filter, binding, position, head, announced_live: false })
+        hub.shared.feeds_open.fetch_add(1, Ordering::Relaxed);
+        Ok(Feed {
+            hub,
+            member: caller.member,
+            filter,
+            binding,
+            position,
+            head,
+            announced_live: false,
+        })
     }
 
     /// The next batch: at once while there is something to catch up with, then as changes come, and at least every
@@ -145,9 +166,19 @@ impl Feed {
         if self.position.scanned == self.position.goal {
             self.begin_pass(views);
         }
-        let pass = Pass::new(views, self.member, &self.filter, self.position.base, self.position.goal, now);
+        let pass = Pass::new(
+            views,
+            self.member,
+            &self.filter,
+            self.position.base,
+            self.position.goal,
+            now,
+        );
         let mut bytes = 0;
-        let hold_end = self.position.goal.min(self.position.scanned.saturating_add(TOUCHES_PER_HOLD_MAX));
+        let hold_end = self
+            .position
+            .goal
+            .min(self.position.scanned.saturating_add(TOUCHES_PER_HOLD_MAX));
         while self.position.scanned < hold_end {
             let ordinal = self.position.scanned;
             self.position.scanned += 1;
@@ -165,7 +196,12 @@ impl Feed {
 
     fn begin_pass(&mut self, views: &Views) {
         let (base, goal) = (self.position.goal, views.indicators.ordinal());
-        let rights = |ordinal| views.roster.member(self.member).and_then(|member| member.viewer_at(ordinal));
+        let rights = |ordinal| {
+            views
+                .roster
+                .member(self.member)
+                .and_then(|member| member.viewer_at(ordinal))
+        };
         let same_rights = rights(base) == rights(goal);
         self.position.base = base;
         self.position.goal = goal;
@@ -190,14 +226,30 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     fn new(views: &'a Views, member: MemberId, filter: &'a Filter, base: u32, goal: u32, now: &'a Viewer) -> Pass<'a> {
-        let at = |ordinal| views.roster.member(member).and_then(|member| member.viewer_at(ordinal)).cloned();
-        Pass { indicators: &views.indicators, filter, at_base: at(base), at_goal: at(goal), now, base, goal }
+        let at = |ordinal| {
+            views
+                .roster
+                .member(member)
+                .and_then(|member| member.viewer_at(ordinal))
+                .cloned()
+        };
+        Pass {
+            indicators: &views.indicators,
+            filter,
+            at_base: at(base),
+            at_goal: at(goal),
+            now,
+            base,
+            goal,
+        }
     }
 
     /// Deals with the touch `ordinal`; returns the bytes added to the batch.
     fn deal_with(&self, index: RecordIndex, ordinal: u32, digest: &mut Digest, batch: &mut Batch) -> usize {
         let record = self.indicators.record(index);
-        let Some(at_goal) = record.at(self.goal).filter(|version| version.ordinal == ordinal) else { return 0 };
+        let Some(at_goal) = record.at(self.goal).filter(|version| version.ordinal == ordinal) else {
+            return 0;
+        };
         let at_base = record.at(self.base);
         let was = at_base.filter(|version| self.sees(self.at_base.as_deref(), version));
         let is = self.sees(self.at_goal.as_deref(), at_goal);
@@ -239,7 +291,10 @@ impl<'a> Pass<'a> {
     /// it left the member's sight is not the member's to know.
     fn removal_reason(&self, record: &Record) -> RemovalReason {
         let version = &record.current;
-        let subject = Subject { state: State::Active, ..self.indicators.subject(version) };
+        let subject = Subject {
+            state: State::Active,
+            ..self.indicators.subject(version)
+        };
         match policy::evaluate(self.now, &subject, version.state) {
             Some(release) if *release.body() == State::Retracted => RemovalReason::Retracted,
             Some(release) if *release.body() == State::Expired => RemovalReason::Expired,
@@ -250,5 +305,8 @@ impl<'a> Pass<'a> {
 
 /// Whether a version passes a filter.
 pub(super) fn passes(indicators: &Indicators, filter: &Filter, version: &Version) -> bool {
-    filter.is_all() || indicators.decode(version).is_some_and(|indicator| filter.matches(&indicator))
+    filter.is_all()
+        || indicators
+            .decode(version)
+            .is_some_and(|indicator| filter.matches(&indicator))
 }

@@ -14,6 +14,9 @@ pub mod digest;
 pub mod feed;
 pub mod query;
 
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -21,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::domain::agent::AgentName;
 use crate::domain::filter::Filter;
-use crate::domain::id::{IndicatorId, InvitationId, MemberId, Timestamp};
+use crate::domain::id::{IndicatorId, InvitationId, MemberId, Seq, Timestamp};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Roles, Standing};
 use crate::log::entry::{Actor, DecodeError, Entry, Event};
@@ -55,6 +58,22 @@ pub struct HubOptions {
     pub clock: fn() -> Timestamp,
     /// Lifetime of agents' certificates, in seconds.
     pub certificate_lifetime_secs: u32,
+    /// Where the log lies, to tell how full the disk is.
+    pub log_dir: PathBuf,
+    /// Opens the log anew, after it stopped for want of space.
+    pub reopen: Reopen,
+}
+
+/// Opens the log anew.
+pub type Reopen = Box<dyn FnMut() -> Result<Log, crate::log::OpenError> + Send>;
+
+/// How full the disk is that the log lies on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disk {
+    /// Bytes of the log's files.
+    pub used_bytes: u64,
+    /// Bytes that are free.
+    pub free_bytes: u64,
 }
 
 pub(crate) struct Shared {
@@ -67,6 +86,9 @@ pub(crate) struct Shared {
     connections: ConnectionRegistry,
     clock: fn() -> Timestamp,
     certificate_lifetime_secs: u32,
+    log_dir: PathBuf,
+    server_certificate_ends: AtomicI64,
+    feeds_open: AtomicU32,
 }
 
 /// Why a log cannot be folded.
@@ -113,7 +135,10 @@ impl Caller {
     }
 
     fn actor(&self) -> Option<Actor> {
-        Some(Actor { member: self.member, agent: self.agent.clone() })
+        Some(Actor {
+            member: self.member,
+            agent: self.agent.clone(),
+        })
     }
 }
 
@@ -160,21 +185,37 @@ pub struct Condition {
 }
 
 impl Hub {
-    /// Folds `log` and starts the sequencer. The thread ends, and closes the log, when the last clone of the hub is dropped.
+    /// Folds `log` and starts the sequencer. The thread ends, and closes the log, after [`Hub::close`].
     pub fn open(log: Log, options: HubOptions) -> Result<(Hub, std::thread::JoinHandle<()>), OpenError> {
         let mut views = Views::default();
         let mut undecodable = None;
         let head = log.head();
-        log.reader().replay(&mut |seq, bytes| match Entry::decode(bytes.clone()) {
-            Ok(entry) => views.apply(&entry),
-            Err(reason) => {
-                undecodable.get_or_insert(OpenError::Decode { seq: seq.0, reason });
-            }
-        })?;
+        log.reader().replay(
+            Seq(0),
+            Seq(head.size),
+            &mut |seq, bytes| match Entry::decode(bytes.clone()) {
+                Ok(entry) => {
+                    views.apply(&entry);
+                    ControlFlow::Continue(())
+                }
+                Err(reason) => {
+                    undecodable = Some(OpenError::Decode { seq: seq.0, reason });
+                    ControlFlow::Break(())
+                }
+            },
+        )?;
         if let Some(error) = undecodable {
             return Err(error);
         }
-        let HubOptions { authority, connections, cursor_key, clock, certificate_lifetime_secs } = options;
+        let HubOptions {
+            authority,
+            connections,
+            cursor_key,
+            clock,
+            certificate_lifetime_secs,
+            log_dir,
+            reopen,
+        } = options;
         let shared = Arc::new(Shared {
             head: watch::channel(views.indicators.ordinal()).0,
             views: RwLock::new(views),
@@ -185,8 +226,11 @@ impl Hub {
             connections,
             clock,
             certificate_lifetime_secs,
+            log_dir,
+            server_certificate_ends: AtomicI64::default(),
+            feeds_open: AtomicU32::default(),
         });
-        let (sequencer, thread) = Sequencer::start(log, shared.clone())?;
+        let (sequencer, thread) = Sequencer::start(log, reopen, shared.clone())?;
         Ok((Hub { shared, sequencer }, thread))
     }
 
@@ -194,7 +238,9 @@ impl Hub {
     /// that was issued and has not ended. Asked on every request, so that a change acts on open connections.
     pub fn authenticate(&self, certificate: &PeerCertificate) -> Result<Caller, HubError> {
         let Identity::Agent { member, agent } = &certificate.identity else {
-            return Err(HubError::Denied("an invitation's certificate opens the enrolment service only"));
+            return Err(HubError::Denied(
+                "an invitation's certificate opens the enrolment service only",
+            ));
         };
         let views = self.shared.read();
         let unknown = HubError::Unauthenticated("the certificate belongs to no agent of this hub");
@@ -242,7 +288,11 @@ impl Hub {
         if self.shared.read().indicators.next_due().is_none_or(|due| due > now) {
             return Ok(());
         }
-        let entry = Entry { at: now, actor: None, event: Event::ClockTicked { now } };
+        let entry = Entry {
+            at: now,
+            actor: None,
+            event: Event::ClockTicked { now },
+        };
         self.sequencer
             .propose(move |_, staged| {
                 if !staged.alone() {
@@ -258,8 +308,18 @@ impl Hub {
     pub fn condition(&self) -> Condition {
         Condition {
             hub_name: self.shared.read().hub_name.clone(),
-            log: self.shared.log_head.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
-            read_only: self.shared.read_only.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone(),
+            log: self
+                .shared
+                .log_head
+                .read()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+                .clone(),
+            read_only: self
+                .shared
+                .read_only
+                .read()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+                .clone(),
         }
     }
 
@@ -268,10 +328,50 @@ impl Hub {
         self.shared.read().indicators.len()
     }
 
+    /// Feeds open now.
+    pub fn feeds_open(&self) -> u32 {
+        self.shared.feeds_open.load(Ordering::Relaxed)
+    }
+
+    /// When the server's certificate ends.
+    pub fn server_certificate_ends(&self) -> Timestamp {
+        Timestamp(self.shared.server_certificate_ends.load(Ordering::Relaxed))
+    }
+
+    /// Told by whoever reads the certificates.
+    pub fn set_server_certificate_ends(&self, ends: Timestamp) {
+        self.shared.server_certificate_ends.store(ends.0, Ordering::Relaxed);
+    }
+
+    /// How full the disk is. Looks at the files: not for a hot path.
+    pub fn disk(&self) -> Disk {
+        let free_bytes = rustix::fs::statvfs(&self.shared.log_dir).map(|disk| disk.f_bavail * disk.f_frsize);
+        Disk {
+            used_bytes: bytes_below(&self.shared.log_dir),
+            free_bytes: free_bytes.unwrap_or_default(),
+        }
+    }
+
+    /// Writes what is waiting, closes the log, and refuses all further changes.
+    pub fn close(&self) {
+        self.sequencer.stop();
+    }
+
     /// The hub's clock.
     pub fn now(&self) -> Timestamp {
         (self.shared.clock)()
     }
+}
+
+fn bytes_below(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        // It went away between the two looks.
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 impl Shared {

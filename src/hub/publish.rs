@@ -81,7 +81,11 @@ pub enum RejectionCode {
 
 impl From<Violation> for Outcome {
     fn from(violation: Violation) -> Outcome {
-        Outcome::Rejected(Rejection { violation, code: RejectionCode::Invalid, retry_after: None })
+        Outcome::Rejected(Rejection {
+            violation,
+            code: RejectionCode::Invalid,
+            retry_after: None,
+        })
     }
 }
 
@@ -136,7 +140,10 @@ impl Hub {
     ) -> Result<(IndicatorId, u32), HubError> {
         caller.require(Role::Publisher)?;
         let (member, actor, now) = (caller.member, caller.actor(), self.now());
-        content.handling.check_times(now).map_err(|violation| violation.within("draft.handling"))?;
+        content
+            .handling
+            .check_times(now)
+            .map_err(|violation| violation.within("draft.handling"))?;
         self.sequencer
             .propose(move |views, staged| {
                 still_active(views, member)?;
@@ -150,11 +157,23 @@ impl Hub {
                 check_revisable(&old, &content, expected_revision, state_of(views, id))?;
                 check_audience(views, member, &content.handling)?;
                 let revision = old.revision + 1;
-                let indicator = Indicator { revision, content: content.clone(), revised_at: now, ..old };
+                let indicator = Indicator {
+                    revision,
+                    content: content.clone(),
+                    revised_at: now,
+                    ..old
+                };
                 let stored = Box::new(StoredIndicator::new(indicator));
-                let event = Event::IndicatorRevised { stored, request_id: request_id.clone() };
+                let event = Event::IndicatorRevised {
+                    stored,
+                    request_id: request_id.clone(),
+                };
                 staged.touched.insert(id);
-                staged.push(Entry { at: now, actor: actor.clone(), event });
+                staged.push(Entry {
+                    at: now,
+                    actor: actor.clone(),
+                    event,
+                });
                 Ok(Verdict::answer((id, revision)))
             })
             .await
@@ -182,7 +201,13 @@ impl Hub {
                 check_share(views, member, ids.len(), confirm_large)?;
                 let mut outcomes = Vec::with_capacity(ids.len());
                 for (place, id) in ids.iter().enumerate() {
-                    outcomes.push(stage_retraction(views, staged, (member, &actor, now), (place, *id), &reason));
+                    outcomes.push(stage_retraction(
+                        views,
+                        staged,
+                        (member, &actor, now),
+                        (place, *id),
+                        &reason,
+                    ));
                 }
                 Ok(Verdict::answer(outcomes))
             })
@@ -197,7 +222,9 @@ impl Hub {
     fn kind_of(&self, member: MemberId) -> Result<crate::domain::member::MemberKind, HubError> {
         let views = self.shared.read();
         let member = views.roster.member(member);
-        member.map(|member| member.viewer().kind).ok_or(HubError::Unauthenticated("the member is not known"))
+        member
+            .map(|member| member.viewer().kind)
+            .ok_or(HubError::Unauthenticated("the member is not known"))
     }
 }
 
@@ -208,7 +235,10 @@ fn prepare(
     item: Item,
 ) -> Result<Prepared, Violation> {
     let Item { request_id, content } = item;
-    content.handling.check_times(now).map_err(|violation| violation.within("draft.handling"))?;
+    content
+        .handling
+        .check_times(now)
+        .map_err(|violation| violation.within("draft.handling"))?;
     let id = IndicatorId(Uuid::now_v7());
     let observable = content.observable.id();
     let campaign: Box<str> = content.campaign.as_str().into();
@@ -223,10 +253,23 @@ fn prepare(
         retraction_reason: Text::default(),
     };
     let stored = Box::new(StoredIndicator::new(indicator));
-    let event = Event::IndicatorPublished { stored, request_id: request_id.clone() };
-    let entry = Entry { at: now, actor: caller.actor(), event };
+    let event = Event::IndicatorPublished {
+        stored,
+        request_id: request_id.clone(),
+    };
+    let entry = Entry {
+        at: now,
+        actor: caller.actor(),
+        event,
+    };
     let bytes = entry.encode();
-    Ok(Prepared { entry: Some((entry, bytes)), id, observable, campaign, request_id })
+    Ok(Prepared {
+        entry: Some((entry, bytes)),
+        id,
+        observable,
+        campaign,
+        request_id,
+    })
 }
 
 fn stage(views: &Views, staged: &mut Staged, member: MemberId, item: &mut Prepared) -> Outcome {
@@ -239,7 +282,10 @@ fn stage(views: &Views, staged: &mut Staged, member: MemberId, item: &mut Prepar
     }
     if let Some(index) = views.indicators.published(member, item.observable, &item.campaign) {
         let record = views.indicators.record(index);
-        return Outcome::Duplicate { id: record.id, revision: record.current.revision };
+        return Outcome::Duplicate {
+            id: record.id,
+            revision: record.current.revision,
+        };
     }
     // Taken once: a proposal that staged is never asked again.
     let Some((entry, bytes)) = item.entry.take() else {
@@ -252,23 +298,25 @@ fn stage(views: &Views, staged: &mut Staged, member: MemberId, item: &mut Prepar
             HubError::Invalid(mut violations) if !violations.is_empty() => violations.remove(0),
             other => Violation::new("draft.handling", other.to_string()),
         };
-        return Outcome::Rejected(Rejection { violation, code: RejectionCode::NotFound, retry_after: None });
+        return Outcome::Rejected(Rejection {
+            violation,
+            code: RejectionCode::NotFound,
+            retry_after: None,
+        });
     }
     if !item.request_id.is_empty() {
         staged.requests.insert((member, item.request_id.clone()), (item.id, 1));
     }
     staged.publications.insert(key, item.id);
     staged.push_encoded(entry, bytes);
-    Outcome::Accepted { id: item.id, revision: 1 }
+    Outcome::Accepted {
+        id: item.id,
+        revision: 1,
+    }
 }
 
 /// What the same request led to before.
-fn remembered(
-    views: &Views,
-    staged: &Staged,
-    member: MemberId,
-    request_id: &str,
-) -> Option<(IndicatorId, u32)> {
+fn remembered(views: &Views, staged: &Staged, member: MemberId, request_id: &str) -> Option<(IndicatorId, u32)> {
     if request_id.is_empty() {
         return None;
     }
@@ -289,16 +337,30 @@ fn still_active(views: &Views, member: MemberId) -> Result<(), HubError> {
 
 /// Members named must exist; groups named must hold the publisher. Unknown and foreign groups look alike.
 fn check_audience(views: &Views, publisher: MemberId, handling: &Handling) -> Result<(), HubError> {
-    let embargo = handling.embargo.as_ref().map(|embargo| embargo.members()).unwrap_or_default();
-    for (field, members) in
-        [("draft.handling.member_ids", handling.audience().members()), ("draft.handling.embargo_member_ids", embargo)]
-    {
+    let embargo = handling
+        .embargo
+        .as_ref()
+        .map(|embargo| embargo.members())
+        .unwrap_or_default();
+    for (field, members) in [
+        ("draft.handling.member_ids", handling.audience().members()),
+        ("draft.handling.embargo_member_ids", embargo),
+    ] {
         if let Some(unknown) = members.iter().find(|member| views.roster.member(**member).is_none()) {
             return Err(Violation::new(field, format!("{unknown} is no member of this hub")).into());
         }
     }
-    let groups = views.roster.member(publisher).map(|member| member.viewer().groups.as_slice()).unwrap_or_default();
-    match handling.audience().groups().iter().find(|group| groups.binary_search(group).is_err()) {
+    let groups = views
+        .roster
+        .member(publisher)
+        .map(|member| member.viewer().groups.as_slice())
+        .unwrap_or_default();
+    match handling
+        .audience()
+        .groups()
+        .iter()
+        .find(|group| groups.binary_search(group).is_err())
+    {
         Some(foreign) => {
             let reason = format!("{foreign} is no group of yours");
             Err(Violation::new("draft.handling.group_ids", reason).into())
@@ -311,13 +373,18 @@ fn check_audience(views: &Views, publisher: MemberId, handling: &Handling) -> Re
 fn own(views: &Views, member: MemberId, id: IndicatorId) -> Result<Indicator, HubError> {
     let found = views.indicators.find(id).and_then(|index| {
         let version = &views.indicators.record(index).current;
-        (views.indicators.class(version).publisher == member).then(|| views.indicators.decode(version)).flatten()
+        (views.indicators.class(version).publisher == member)
+            .then(|| views.indicators.decode(version))
+            .flatten()
     });
     found.ok_or(HubError::NotFound { field: "id" })
 }
 
 fn state_of(views: &Views, id: IndicatorId) -> Option<State> {
-    views.indicators.find(id).map(|index| views.indicators.record(index).current.state)
+    views
+        .indicators
+        .find(id)
+        .map(|index| views.indicators.record(index).current.state)
 }
 
 fn check_revisable(
@@ -327,11 +394,20 @@ fn check_revisable(
     state: Option<State>,
 ) -> Result<(), HubError> {
     if state == Some(State::Retracted) {
-        return Err(HubError::Conflict { field: "id", reason: "was retracted; publish it anew".into() });
+        return Err(HubError::Conflict {
+            field: "id",
+            reason: "was retracted; publish it anew".into(),
+        });
     }
     if old.revision != expected_revision {
-        let reason = format!("is {expected_revision}, but the indicator is at revision {}", old.revision);
-        return Err(HubError::Conflict { field: "expected_revision", reason });
+        let reason = format!(
+            "is {expected_revision}, but the indicator is at revision {}",
+            old.revision
+        );
+        return Err(HubError::Conflict {
+            field: "expected_revision",
+            reason,
+        });
     }
     if old.content.observable != content.observable {
         let reason = "is another observable; retract this indicator and publish that one";
@@ -359,19 +435,40 @@ fn stage_retraction(
 ) -> Outcome {
     let Ok(old) = own(views, member, id) else {
         let violation = Violation::new(format!("ids[{place}]"), "not found");
-        return Outcome::Rejected(Rejection { violation, code: RejectionCode::NotFound, retry_after: None });
+        return Outcome::Rejected(Rejection {
+            violation,
+            code: RejectionCode::NotFound,
+            retry_after: None,
+        });
     };
     // Named twice in one request, or retracted before: once is enough.
     if staged.touched.contains(&id) {
-        return Outcome::Duplicate { id, revision: old.revision + 1 };
+        return Outcome::Duplicate {
+            id,
+            revision: old.revision + 1,
+        };
     }
     if state_of(views, id) == Some(State::Retracted) {
-        return Outcome::Duplicate { id, revision: old.revision };
+        return Outcome::Duplicate {
+            id,
+            revision: old.revision,
+        };
     }
     let revision = old.revision + 1;
-    let indicator = Indicator { revision, revised_at: now, retraction_reason: reason.clone(), ..old };
+    let indicator = Indicator {
+        revision,
+        revised_at: now,
+        retraction_reason: reason.clone(),
+        ..old
+    };
     staged.touched.insert(id);
-    let event = Event::IndicatorRetracted { stored: Box::new(StoredIndicator::new(indicator)) };
-    staged.push(Entry { at: now, actor: actor.clone(), event });
+    let event = Event::IndicatorRetracted {
+        stored: Box::new(StoredIndicator::new(indicator)),
+    };
+    staged.push(Entry {
+        at: now,
+        actor: actor.clone(),
+        event,
+    });
     Outcome::Accepted { id, revision }
 }

@@ -89,7 +89,10 @@ impl Hub {
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
         let known = |observable: &Option<Observable>| {
-            observable.as_ref().map(|observable| matches(&views, viewer, observable)).unwrap_or_default()
+            observable
+                .as_ref()
+                .map(|observable| matches(&views, viewer, observable))
+                .unwrap_or_default()
         };
         Ok(observables.iter().map(known).collect())
     }
@@ -99,7 +102,10 @@ impl Hub {
         require_reader(caller)?;
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
-        let found = views.indicators.find(id).and_then(|index| release(&views, viewer, index));
+        let found = views
+            .indicators
+            .find(id)
+            .and_then(|index| release(&views, viewer, index));
         found.ok_or(HubError::NotFound { field: "id" })
     }
 
@@ -117,7 +123,10 @@ impl Hub {
         let mut bound_to = b"search:".to_vec();
         bound_to.extend_from_slice(&filter.fingerprint_bytes());
         let binding = Binding::new(caller.member, &bound_to);
-        let refused = HubError::CursorRefused { field: "page_token", reason: "is none of this query's" };
+        let refused = HubError::CursorRefused {
+            field: "page_token",
+            reason: "is none of this query's",
+        };
         let mut position = match token {
             None => Position::default(),
             Some(token) => self.shared.sealer.open(token, &binding).ok_or(refused)?,
@@ -129,7 +138,10 @@ impl Hub {
                 // One more than a page was asked for, so that the last page says that it is the last.
                 releases.truncate(page_items);
                 position.scanned = position.base;
-                return Ok(Page { releases, next: Some(self.shared.sealer.seal(&position, &binding)) });
+                return Ok(Page {
+                    releases,
+                    next: Some(self.shared.sealer.seal(&position, &binding)),
+                });
             }
             if !more {
                 return Ok(Page { releases, next: None });
@@ -155,7 +167,9 @@ impl Hub {
         while position.scanned < end && releases.len() <= page_items {
             let index = position.scanned;
             position.scanned += 1;
-            let Some(release) = release(&views, viewer, index) else { continue };
+            let Some(release) = release(&views, viewer, index) else {
+                continue;
+            };
             if passes(&views.indicators, filter, &views.indicators.record(index).current) {
                 releases.push(release);
                 if releases.len() == page_items {
@@ -192,12 +206,16 @@ impl Hub {
 }
 
 fn require_reader(caller: &Caller) -> Result<(), HubError> {
-    caller.require(Role::Subscriber).or_else(|error| caller.require(Role::Publisher).map_err(|_| error))
+    caller
+        .require(Role::Subscriber)
+        .or_else(|error| caller.require(Role::Publisher).map_err(|_| error))
 }
 
 fn viewer<'a>(views: &'a Views, caller: &Caller) -> Result<&'a Viewer, HubError> {
     let member = views.roster.member(caller.member);
-    member.map(|member| &**member.viewer()).ok_or(HubError::Unauthenticated("the member is not known"))
+    member
+        .map(|member| &**member.viewer())
+        .ok_or(HubError::Unauthenticated("the member is not known"))
 }
 
 fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release<Sighting>> {
@@ -224,7 +242,9 @@ fn matches(views: &Views, viewer: &Viewer, asked: &Observable) -> Matches {
 
 fn collect(views: &Views, viewer: &Viewer, observable: ObservableId, relation: Relation, all: &mut Matches) {
     for index in views.indicators.of_observable(observable) {
-        let Some(release) = release(views, viewer, index) else { continue };
+        let Some(release) = release(views, viewer, index) else {
+            continue;
+        };
         if all.found.len() == MATCHES_MAX {
             all.truncated = true;
             return;
@@ -265,12 +285,17 @@ impl Campaign {
         self.indicators += 1;
         add_new(&mut self.countries, content.targets.countries.iter().copied());
         add_new(&mut self.languages, content.targets.languages.iter().copied());
-        add_new(&mut self.events, content.targets.events.iter().map(|event| event.as_str().to_owned()));
+        add_new(
+            &mut self.events,
+            content.targets.events.iter().map(|event| event.as_str().to_owned()),
+        );
         add_new(&mut self.ttps, content.ttps.iter().map(|ttp| ttp.as_str().to_owned()));
         let attribution = Some(content.attribution.as_str().to_owned()).filter(|text| !text.is_empty());
         add_new(&mut self.attributions, attribution);
         add_new(&mut self.publishers, [indicator.publisher]);
-        self.first_seen = self.first_seen.min(content.first_seen.unwrap_or(indicator.published_at));
+        self.first_seen = self
+            .first_seen
+            .min(content.first_seen.unwrap_or(indicator.published_at));
         self.last_seen = self.last_seen.max(content.last_seen.unwrap_or(indicator.published_at));
     }
 }

@@ -92,9 +92,16 @@ impl Hub {
                 return Err(taken("name"));
             }
             if views.roster.members().count() >= MEMBERS_MAX {
-                return Err(HubError::Conflict { field: "name", reason: "the hub has no room for more members".into() });
+                return Err(HubError::Conflict {
+                    field: "name",
+                    reason: "the hub has no room for more members".into(),
+                });
             }
-            Ok(Some(Event::MemberAdmitted { member: id, name: name.clone(), kind }))
+            Ok(Some(Event::MemberAdmitted {
+                member: id,
+                name: name.clone(),
+                kind,
+            }))
         })
         .await?;
         self.member(id)
@@ -118,11 +125,16 @@ impl Hub {
             let reason = reason.as_str().to_owned();
             match (record.viewer().standing, standing) {
                 (Standing::Removed, Standing::Removed) => Ok(None),
-                (Standing::Removed, _) => {
-                    Err(HubError::Conflict { field: "id", reason: "was removed for good; add it anew".into() })
-                }
+                (Standing::Removed, _) => Err(HubError::Conflict {
+                    field: "id",
+                    reason: "was removed for good; add it anew".into(),
+                }),
                 (now, wanted) if now == wanted => Ok(None),
-                _ => Ok(Some(Event::MemberStandingChanged { member, standing, reason })),
+                _ => Ok(Some(Event::MemberStandingChanged {
+                    member,
+                    standing,
+                    reason,
+                })),
             }
         })
         .await?;
@@ -138,9 +150,15 @@ impl Hub {
                 return Err(taken("name"));
             }
             if views.roster.groups().count() >= GROUPS_MAX {
-                return Err(HubError::Conflict { field: "name", reason: "the hub has no room for more groups".into() });
+                return Err(HubError::Conflict {
+                    field: "name",
+                    reason: "the hub has no room for more groups".into(),
+                });
             }
-            Ok(Some(Event::GroupCreated { group: id, name: name.clone() }))
+            Ok(Some(Event::GroupCreated {
+                group: id,
+                name: name.clone(),
+            }))
         })
         .await?;
         self.group(id)
@@ -149,8 +167,14 @@ impl Hub {
     /// Puts a member into a group: it sees what the group already holds.
     pub async fn add_to_group(&self, caller: &Caller, group: GroupId, member: MemberId) -> Result<GroupCard, HubError> {
         self.change(caller, move |views| {
-            let record = views.roster.group(group).ok_or(HubError::NotFound { field: "group_id" })?;
-            let joining = views.roster.member(member).ok_or(HubError::NotFound { field: "member_id" })?;
+            let record = views
+                .roster
+                .group(group)
+                .ok_or(HubError::NotFound { field: "group_id" })?;
+            let joining = views
+                .roster
+                .member(member)
+                .ok_or(HubError::NotFound { field: "member_id" })?;
             if joining.viewer().standing == Standing::Removed {
                 return Err(HubError::NotFound { field: "member_id" });
             }
@@ -169,7 +193,10 @@ impl Hub {
         member: MemberId,
     ) -> Result<GroupCard, HubError> {
         self.change(caller, move |views| {
-            let record = views.roster.group(group).ok_or(HubError::NotFound { field: "group_id" })?;
+            let record = views
+                .roster
+                .group(group)
+                .ok_or(HubError::NotFound { field: "group_id" })?;
             let there = record.members.binary_search(&member).is_ok();
             Ok(there.then_some(Event::GroupMemberRemoved { group, member }))
         })
@@ -191,23 +218,42 @@ impl Hub {
             return Err(Violation::new("roles", "must name at least one role").into());
         }
         let invitation = InvitationId(Uuid::now_v7());
-        let token = self.shared.authority.issue_invitation(invitation, self.now(), lifetime_secs);
+        let token = self
+            .shared
+            .authority
+            .issue_invitation(invitation, self.now(), lifetime_secs);
         let token = token.map_err(|error| Violation::new("lifetime_secs", error.to_string()))?;
         let expires_at = token.not_after();
         self.change(caller, move |views| {
-            let record = views.roster.member(member).ok_or(HubError::NotFound { field: "member_id" })?;
+            let record = views
+                .roster
+                .member(member)
+                .ok_or(HubError::NotFound { field: "member_id" })?;
             if record.viewer().standing == Standing::Removed {
                 return Err(HubError::NotFound { field: "member_id" });
             }
-            if record.agents.get(&agent).is_some_and(|agent| agent.revoked_at.is_none()) {
+            if record
+                .agents
+                .get(&agent)
+                .is_some_and(|agent| agent.revoked_at.is_none())
+            {
                 let reason = "exists; revoke it first, or choose another name".into();
                 return Err(HubError::Conflict { field: "agent", reason });
             }
             if record.agents.len() >= AGENTS_PER_MEMBER_MAX {
-                return Err(HubError::Conflict { field: "agent", reason: "the member has too many agents".into() });
+                return Err(HubError::Conflict {
+                    field: "agent",
+                    reason: "the member has too many agents".into(),
+                });
             }
             let agent = agent.clone();
-            Ok(Some(Event::InvitationMade { invitation, member, agent, roles, expires_at }))
+            Ok(Some(Event::InvitationMade {
+                invitation,
+                member,
+                agent,
+                roles,
+                expires_at,
+            }))
         })
         .await?;
         Ok((invitation, token))
@@ -216,7 +262,13 @@ impl Hub {
     /// Turns an invitation into a certificate. The same public key may ask again, in case the first answer was lost; no other may.
     pub async fn enroll(&self, invitation: InvitationId, csr_pem: &str) -> Result<Enrolment, HubError> {
         let unknown = HubError::Unauthenticated("the invitation is not known");
-        let record = self.shared.read().roster.invitation(invitation).cloned().ok_or(unknown)?;
+        let record = self
+            .shared
+            .read()
+            .roster
+            .invitation(invitation)
+            .cloned()
+            .ok_or(unknown)?;
         let now = self.now();
         if record.expires_at <= now {
             return Err(HubError::Unauthenticated("the invitation has ended; ask for another"));
@@ -224,7 +276,11 @@ impl Hub {
         let issued = self.certify(csr_pem, record.member, &record.agent, now)?;
         let certificate = recorded(&issued, record.member, &record.agent, record.roles, Some(invitation));
         let key = certificate.public_key_sha256;
-        let entry = Entry { at: now, actor: None, event: Event::CertificateIssued(Box::new(certificate)) };
+        let entry = Entry {
+            at: now,
+            actor: None,
+            event: Event::CertificateIssued(Box::new(certificate)),
+        };
         let held: CertificateIssued = self
             .sequencer
             .propose(move |views, staged| {
@@ -266,7 +322,11 @@ impl Hub {
                     return Ok(Verdict::AfterOthers);
                 }
                 let event = Event::CertificateIssued(Box::new(certificate.clone()));
-                staged.push(Entry { at: now, actor: actor.clone(), event });
+                staged.push(Entry {
+                    at: now,
+                    actor: actor.clone(),
+                    event,
+                });
                 Ok(Verdict::answer(()))
             })
             .await?;
@@ -294,12 +354,19 @@ impl Hub {
                 return Err(HubError::Conflict { field: "agent", reason });
             }
             let reason = reason.as_str().to_owned();
-            let event = Event::AgentRevoked { member, agent: agent.clone(), reason };
+            let event = Event::AgentRevoked {
+                member,
+                agent: agent.clone(),
+                reason,
+            };
             Ok(record.revoked_at.is_none().then_some(event))
         })
         .await?;
         let cards = self.agent_cards(|id| id == member);
-        cards.into_iter().find(|card| card.name == revoked).ok_or(HubError::NotFound { field: "agent" })
+        cards
+            .into_iter()
+            .find(|card| card.name == revoked)
+            .ok_or(HubError::NotFound { field: "agent" })
     }
 
     /// All members.
@@ -311,7 +378,10 @@ impl Hub {
     pub fn groups(&self, caller: &Caller) -> Vec<GroupCard> {
         let admin = caller.roles.has(Role::Admin);
         let views = self.shared.read();
-        let mine = views.roster.groups().filter(|group| admin || group.members.binary_search(&caller.member).is_ok());
+        let mine = views
+            .roster
+            .groups()
+            .filter(|group| admin || group.members.binary_search(&caller.member).is_ok());
         mine.map(group_card).collect()
     }
 
@@ -324,32 +394,44 @@ impl Hub {
     fn agent_cards(&self, wanted: impl Fn(MemberId) -> bool) -> Vec<AgentCard> {
         let views = self.shared.read();
         let members = views.roster.members().filter(|member| wanted(member.id));
-        members.flat_map(|member| member.agents.keys().filter_map(|name| agent_card(member, name))).collect()
+        members
+            .flat_map(|member| member.agents.keys().filter_map(|name| agent_card(member, name)))
+            .collect()
     }
 
     fn member(&self, id: MemberId) -> Result<MemberCard, HubError> {
-        self.shared.read().roster.member(id).map(member_card).ok_or(HubError::NotFound { field: "id" })
+        self.shared
+            .read()
+            .roster
+            .member(id)
+            .map(member_card)
+            .ok_or(HubError::NotFound { field: "id" })
     }
 
     fn group(&self, id: GroupId) -> Result<GroupCard, HubError> {
-        self.shared.read().roster.group(id).map(group_card).ok_or(HubError::NotFound { field: "group_id" })
+        self.shared
+            .read()
+            .roster
+            .group(id)
+            .map(group_card)
+            .ok_or(HubError::NotFound { field: "group_id" })
     }
 
-    fn certify(
-        &self,
-        csr_pem: &str,
-        member: MemberId,
-        agent: &AgentName,
-        now: Timestamp,
-    ) -> Result<Issued, HubError> {
+    fn certify(&self, csr_pem: &str, member: MemberId, agent: &AgentName, now: Timestamp) -> Result<Issued, HubError> {
         let lifetime = self.shared.certificate_lifetime_secs;
-        let issued = self.shared.authority.issue_agent(csr_pem.as_bytes(), member, agent, now, lifetime);
+        let issued = self
+            .shared
+            .authority
+            .issue_agent(csr_pem.as_bytes(), member, agent, now, lifetime);
         issued.map_err(|error: CsrError| Violation::new("csr_pem", error.to_string()).into())
     }
 
     fn enrolment(&self, issued: &CertificateIssued) -> Result<Enrolment, HubError> {
         let views = self.shared.read();
-        let record = views.roster.member(issued.member).ok_or(HubError::NotFound { field: "member_id" })?;
+        let record = views
+            .roster
+            .member(issued.member)
+            .ok_or(HubError::NotFound { field: "member_id" })?;
         let agent = agent_card(record, &issued.agent).ok_or(HubError::NotFound { field: "agent" })?;
         Ok(Enrolment {
             chain_pem: crate::pki::certificate_pem(&issued.certificate),
@@ -382,7 +464,11 @@ impl Hub {
                 }
                 active(views, author)?;
                 if let Some(event) = decide(views)? {
-                    staged.push(Entry { at, actor: actor.clone(), event });
+                    staged.push(Entry {
+                        at,
+                        actor: actor.clone(),
+                        event,
+                    });
                 }
                 Ok(Verdict::answer(()))
             })
@@ -391,18 +477,29 @@ impl Hub {
 }
 
 fn active(views: &Views, member: MemberId) -> Result<&MemberRecord, HubError> {
-    let record = views.roster.member(member).filter(|record| record.viewer().standing == Standing::Active);
+    let record = views
+        .roster
+        .member(member)
+        .filter(|record| record.viewer().standing == Standing::Active);
     record.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))
 }
 
 fn admins_left(views: &Views) -> usize {
-    let active = views.roster.members().filter(|member| member.viewer().standing == Standing::Active);
+    let active = views
+        .roster
+        .members()
+        .filter(|member| member.viewer().standing == Standing::Active);
     let agents = active.flat_map(|member| member.agents.values());
-    agents.filter(|agent| agent.revoked_at.is_none() && agent.roles.has(Role::Admin)).count()
+    agents
+        .filter(|agent| agent.revoked_at.is_none() && agent.roles.has(Role::Admin))
+        .count()
 }
 
 fn taken(field: &'static str) -> HubError {
-    HubError::Conflict { field, reason: "is taken (names that differ in letter case only are the same)".into() }
+    HubError::Conflict {
+        field,
+        reason: "is taken (names that differ in letter case only are the same)".into(),
+    }
 }
 
 fn recorded(

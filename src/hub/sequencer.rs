@@ -5,17 +5,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::id::{IndicatorId, MemberId, ObservableId};
+use crate::domain::id::{IndicatorId, MemberId, ObservableId, Seq};
 use crate::log::entry::Entry;
-use crate::log::{AppendError, Log};
+use crate::log::{AppendError, Head, Log};
 
-use super::Shared;
 use super::error::HubError;
 use super::views::Views;
+use super::{Reopen, Shared};
 
 /// Most proposals that wait; past that a door is told to come back.
 pub(super) const PROPOSALS_WAITING_MAX: usize = 4_096;
@@ -25,6 +26,9 @@ const ENTRIES_PER_WRITE_MAX: usize = 8_192;
 
 /// Bytes of entries after which a durable write takes no more proposals.
 const BYTES_PER_WRITE_MAX: usize = 8 << 20;
+
+/// How often a stopped log is tried again, where somebody wants to write.
+const REOPEN_EVERY: Duration = Duration::from_secs(2);
 
 /// What a proposal decided.
 pub(super) enum Decision {
@@ -84,17 +88,42 @@ impl Staged {
 /// Where proposals are handed in.
 #[derive(Clone)]
 pub(super) struct Sequencer {
-    proposals: mpsc::Sender<Proposal>,
+    proposals: mpsc::Sender<Message>,
+}
+
+enum Message {
+    Propose(Proposal),
+    Stop,
 }
 
 impl Sequencer {
-    /// Starts the thread. It ends, and closes the log, when all senders are gone.
-    pub fn start(log: Log, shared: Arc<Shared>) -> std::io::Result<(Sequencer, std::thread::JoinHandle<()>)> {
+    /// Starts the thread. It ends, and closes the log, after [`Sequencer::stop`].
+    pub fn start(
+        log: Log,
+        reopen: Reopen,
+        shared: Arc<Shared>,
+    ) -> std::io::Result<(Sequencer, std::thread::JoinHandle<()>)> {
         let (proposals, waiting) = mpsc::channel(PROPOSALS_WAITING_MAX);
+        let worker = Worker {
+            head: log.head(),
+            log: Some(log),
+            reopen,
+            reopen_at: Instant::now(),
+            shared,
+        };
         let thread = std::thread::Builder::new()
             .name("sequencer".into())
-            .spawn(move || Worker { log, shared, stopped: None }.run(waiting))?;
+            .spawn(move || worker.run(waiting))?;
         Ok((Sequencer { proposals }, thread))
+    }
+
+    /// Writes what is waiting and ends the thread. What is proposed after is refused.
+    pub fn stop(&self) {
+        let proposals = self.proposals.clone();
+        // Full means busy, not stuck: the message finds its place. A thread, for the caller may be on an async worker.
+        if let Err(mpsc::error::TrySendError::Full(stop)) = proposals.try_send(Message::Stop) {
+            std::thread::spawn(move || proposals.blocking_send(stop));
+        }
     }
 
     /// Hands in a change and waits for what became of it.
@@ -123,11 +152,11 @@ impl Sequencer {
                 }))
             }
         });
-        match self.proposals.try_send(proposal) {
+        match self.proposals.try_send(Message::Propose(proposal)) {
             Ok(()) => answered.await.unwrap_or(Err(HubError::ShuttingDown)),
             Err(mpsc::error::TrySendError::Full(_)) => Err(HubError::Exhausted {
                 reason: "too many changes are waiting to be written",
-                retry_after: std::time::Duration::from_millis(50),
+                retry_after: Duration::from_millis(50),
             }),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(HubError::ShuttingDown),
         }
@@ -150,33 +179,48 @@ impl<T: Send + 'static> Verdict<T> {
 }
 
 struct Worker {
-    log: Log,
+    /// None while the log is stopped.
+    log: Option<Log>,
+    /// Where the log stood when it was last written.
+    head: Head,
+    reopen: Reopen,
+    /// Not before then is the log opened anew.
+    reopen_at: Instant,
     shared: Arc<Shared>,
-    /// Set for good when the log can no longer be trusted with writes.
-    stopped: Option<String>,
 }
 
 impl Worker {
-    fn run(mut self, mut waiting: mpsc::Receiver<Proposal>) {
+    fn run(mut self, mut waiting: mpsc::Receiver<Message>) {
         let mut deferred: Option<Proposal> = None;
         loop {
             let first = match deferred.take() {
                 Some(proposal) => proposal,
                 None => match waiting.blocking_recv() {
-                    Some(proposal) => proposal,
-                    None => break,
+                    Some(Message::Propose(proposal)) => proposal,
+                    Some(Message::Stop) | None => break,
                 },
             };
             let mut staged = Staged::default();
             let mut completions = Vec::new();
+            let mut stop = false;
             deferred = self.decide(first, &mut staged, &mut completions);
-            while deferred.is_none() && !staged.is_full() {
-                let Ok(proposal) = waiting.try_recv() else { break };
-                deferred = self.decide(proposal, &mut staged, &mut completions);
+            while deferred.is_none() && !staged.is_full() && !stop {
+                match waiting.try_recv() {
+                    Ok(Message::Propose(proposal)) => {
+                        deferred = self.decide(proposal, &mut staged, &mut completions);
+                    }
+                    Ok(Message::Stop) => stop = true,
+                    Err(_) => break,
+                }
             }
             self.write(staged, completions);
+            if stop {
+                break;
+            }
         }
-        if let Err(error) = self.log.close() {
+        // Those who still wait are told at once: their channels close with the receiver.
+        drop(waiting);
+        if let Some(Err(error)) = self.log.take().map(Log::close) {
             tracing::error!(%error, "the log did not close cleanly; the next start will check it");
         }
     }
@@ -201,40 +245,87 @@ impl Worker {
     fn write(&mut self, staged: Staged, completions: Vec<Completion>) {
         let written = self.append(&staged);
         if written.is_ok() && !staged.entries.is_empty() {
-            let head = self.log.head();
             let ordinal = {
                 let mut views = self.shared.write();
                 staged.entries.iter().for_each(|(entry, _)| views.apply(entry));
                 views.indicators.ordinal()
             };
-            self.shared.after_write(head, ordinal, staged.entries.iter().map(|(entry, _)| entry));
+            self.shared
+                .after_write(self.head, ordinal, staged.entries.iter().map(|(entry, _)| entry));
         }
         let views = self.shared.read();
-        completions.into_iter().for_each(|completion| completion(&views, written.clone()));
+        completions
+            .into_iter()
+            .for_each(|completion| completion(&views, written.clone()));
     }
 
     fn append(&mut self, staged: &Staged) -> Result<(), HubError> {
         if staged.entries.is_empty() {
             return Ok(());
         }
-        if let Some(reason) = &self.stopped {
-            return Err(HubError::ReadOnly(reason.clone()));
-        }
-        let entries: Vec<Bytes> = staged.entries.iter().map(|(_, bytes)| bytes.clone()).collect();
-        let error = match self.log.append(&entries) {
-            Ok(_) => {
-                self.shared.set_read_only(None);
-                return Ok(());
-            }
-            Err(error) => error,
+        self.revive()?;
+        let Some(log) = &mut self.log else {
+            return Err(HubError::ReadOnly("the log is stopped".into()));
         };
-        tracing::error!(%error, "an append failed: nothing of it is acknowledged");
-        let reason = error.to_string();
-        // A full disk may get space again, so the next append tries; anything else stops the log until the hub is started anew.
-        if !matches!(error, AppendError::Full { .. } | AppendError::TooLarge { .. }) {
-            self.stopped = Some(reason.clone());
+        let entries: Vec<Bytes> = staged.entries.iter().map(|(_, bytes)| bytes.clone()).collect();
+        match log.append(&entries) {
+            Ok(_) => {
+                self.head = log.head();
+                Ok(())
+            }
+            // The limits of the door keep entries far below the log's; if one gets through, only its write fails.
+            Err(AppendError::TooLarge { index, max }) => {
+                tracing::error!(index, max, "an entry is too large for the log");
+                Err(HubError::ReadOnly("an entry is too large for the log".into()))
+            }
+            Err(AppendError::Full(stop) | AppendError::Failed(stop)) => Err(self.stop(stop.to_string())),
         }
+    }
+
+    /// Nothing is acknowledged from now on; reads go on from the views. What is on disk is unknown, so the log is closed and only
+    /// a fresh open, which checks it, may bring it back.
+    fn stop(&mut self, reason: String) -> HubError {
+        tracing::error!(reason, "the log stopped: the hub is read-only");
+        self.log = None;
+        self.reopen_at = Instant::now() + REOPEN_EVERY;
         self.shared.set_read_only(Some(reason.clone()));
-        Err(HubError::ReadOnly(reason))
+        HubError::ReadOnly(reason)
+    }
+
+    /// Opens a stopped log anew, at most every [`REOPEN_EVERY`]. It must stand where it was last acknowledged, or go on from there
+    /// with entries that were written but never acknowledged: those are applied now, for the log has them.
+    fn revive(&mut self) -> Result<(), HubError> {
+        if self.log.is_some() {
+            return Ok(());
+        }
+        if Instant::now() < self.reopen_at {
+            let reason = "the log is stopped; it will be tried again shortly";
+            return Err(HubError::ReadOnly(reason.into()));
+        }
+        self.reopen_at = Instant::now() + REOPEN_EVERY;
+        let log = (self.reopen)().map_err(|error| HubError::ReadOnly(error.to_string()))?;
+        let head = log.head();
+        let mut entries = Vec::new();
+        let read = log
+            .reader()
+            .replay(Seq(self.head.size), Seq(head.size), &mut |_, bytes| {
+                entries.push(Entry::decode(bytes.clone()));
+                std::ops::ControlFlow::Continue(())
+            });
+        let entries = entries.into_iter().collect::<Result<Vec<Entry>, _>>();
+        let (Ok(()), Ok(entries)) = (read, entries) else {
+            return Err(HubError::ReadOnly("what was written last cannot be read back".into()));
+        };
+        let ordinal = {
+            let mut views = self.shared.write();
+            entries.iter().for_each(|entry| views.apply(entry));
+            views.indicators.ordinal()
+        };
+        self.head = head;
+        self.log = Some(log);
+        self.shared.after_write(head, ordinal, entries.iter());
+        self.shared.set_read_only(None);
+        tracing::info!(size = head.size, "the log is open again: the hub accepts changes");
+        Ok(())
     }
 }

@@ -20,6 +20,30 @@ pub(super) enum Setting {
     Declared(Kind),
 }
 
+impl Setting {
+    /// The setting of a value whose source declares a type: the declared one where the text cannot show it, else the
+    /// place's own. A declared domain, URL, address or hash is read by its text, so that `https://bardai.news` declared
+    /// a URL is the domain it is.
+    pub(super) fn declared(declared: &str, place: Setting) -> Setting {
+        match Kind::from_name(declared) {
+            Some(
+                Kind::Domain
+                | Kind::Url
+                | Kind::Ipv4
+                | Kind::Ipv6
+                | Kind::Email
+                | Kind::Hashtag
+                | Kind::Md5
+                | Kind::Sha1
+                | Kind::Sha256
+                | Kind::Sha512,
+            )
+            | None => place,
+            Some(kind) => Setting::Declared(kind),
+        }
+    }
+}
+
 /// What a cell is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Reading {
@@ -123,11 +147,15 @@ pub(super) fn classify(raw: &str, setting: Setting) -> Reading {
         Setting::Prose | Setting::Value => Observable::parse(cell),
     };
     match parsed {
-        Ok(observable) => Reading::Accepted {
-            class: Class::Indicator,
-            observable,
-            remark: None,
-        },
+        Ok(observable) => {
+            let is_count = observable.kind() == Kind::Aggregate;
+            let class = if is_count { Class::Count } else { Class::Indicator };
+            Reading::Accepted {
+                class,
+                observable,
+                remark: None,
+            }
+        }
         Err(Invalid::Empty) => Reading::Skipped(Class::Empty, "no value".into()),
         Err(_) if is_spaced(cell) && !matches!(setting, Setting::Declared(_)) => spaced(cell),
         Err(invalid @ Invalid::UnknownTld(_)) => Reading::Rejected(Class::Suspect, invalid.to_string().into()),
@@ -160,11 +188,14 @@ fn spaced(cell: &str) -> Reading {
     let Ok(observable) = Observable::parse(value) else {
         return unparsed_start(cell, first);
     };
-    if rest
-        .split_whitespace()
-        .all(|word| Observable::parse(word.trim_end_matches([',', ';'])).is_ok())
-    {
+    if is_values(rest) {
         return Reading::Rejected(Class::Malformed, "several values in one cell".into());
+    }
+    if cell.lines().count() > REMARK_LINES_MAX {
+        return Reading::Rejected(
+            Class::Malformed,
+            "many lines after a value: a stray quote before it?".into(),
+        );
     }
     let is_marked = value.len() < first.len() || rest.trim_start().starts_with(REMARK_OPENERS);
     let is_prose = is_sentence(rest);
@@ -188,8 +219,18 @@ fn spaced(cell: &str) -> Reading {
     }
 }
 
+/// Most lines of a cell that opens with a value. More are rows that a stray quote made into one.
+const REMARK_LINES_MAX: usize = 4;
+
 /// Punctuation that sets a remark off from the value before it.
 const REMARK_OPENERS: [char; 11] = ['(', '-', '–', '—', ',', ';', ':', '|', '=', '→', '*'];
+
+/// Further values and what joins them. The publisher splits the cell: which of them the notes speak of is unknown.
+fn is_values(rest: &str) -> bool {
+    const JOINTS: [&str; 6] = ["and", "or", "&", "/", "|", "+"];
+    let mut values = rest.split_whitespace().filter(|word| !JOINTS.contains(word)).peekable();
+    values.peek().is_some() && values.all(|word| Observable::parse(word.trim_end_matches([',', ';'])).is_ok())
+}
 
 fn unparsed_start(cell: &str, first: &str) -> Reading {
     if has_scheme(first) || is_spaced_at_dots(cell) {
@@ -275,4 +316,128 @@ fn is_count(cell: &str) -> bool {
         && number.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '.'));
     let noun = noun.trim_end_matches('.');
     is_number && NOUNS.contains(&noun.strip_suffix('s').unwrap_or(noun))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::tests::report;
+    use super::*;
+
+    fn class(cell: &str, setting: Setting) -> Class {
+        match classify(cell, setting) {
+            Reading::Accepted { class, .. } | Reading::Rejected(class, _) | Reading::Skipped(class, _) => class,
+        }
+    }
+
+    /// A line per case, as they stand in real tables or might.
+    const KILL_CHAIN_CELLS: [(Class, &[&str]); 8] = [
+        (
+            Class::Indicator,
+            &["usmimedia[.]com", " https[:]//t[.]me/newstopafrique\n", "#peoplesay"],
+        ),
+        (
+            Class::Annotated,
+            &[
+                "info[at]amc239[.]com, hosted with Titan.email service",
+                "jiraboom[.]pro (Hosted a spoof of Der Spiegel)",
+                "https://tinyurl[.]com/google-vpn-download\nredirects to: ",
+                "https://tinyurl[.]com/google-vpn-download redirects to: ",
+                "evil[.]example[.]com hosts a copy of the ministry's site",
+                "evil[.]com - parked",
+            ],
+        ),
+        (
+            Class::Wrapped,
+            &[
+                "https://twitter[.]com/new_observation/status/1562640310273 921025",
+                "https://www[.]freelancer[.]com/projects/articles/ Writing-article s-35666510/details",
+                "http://89ijlop.blogspot[.]com/2021/12/why-boycott-beijing-win ter-olympics_5.html",
+                "https:// evil[.]com/page",
+                "evil [.] com",
+            ],
+        ),
+        (
+            Class::Malformed,
+            &[
+                "t[.]/RGUD_bot",
+                "v21b4327d6881be1893fd2a8431317f6b",
+                "evil[.]com worse[.]com",
+                "evil[.]com\nworse[.]com",
+                "evil[.]com\n,worse[.]com,x\n,,\n,c.com\n,d.com",
+                "evil[.]com, worse[.]com and worst[.]com",
+            ],
+        ),
+        (Class::Suspect, &["evil.notatld"]),
+        (
+            Class::Count,
+            &[
+                "63 accounts",
+                "4,789 accounts",
+                "18 Instagram accounts",
+                "5 Groups ",
+                "1 Page",
+                "About 40 Pages",
+            ],
+        ),
+        (
+            Class::Text,
+            &[
+                "About 1,300 accounts joined one or more of these Groups",
+                "5,200 accounts followed one or more of these Instagram accounts.",
+                "BDAnalytica",
+                "Newstop:Afrique",
+                "Using bit[.]ly to hide the ultimate destination of malicious links",
+                "Using MediaFire[.]com",
+                "Titan.email is the provider",
+                "Around $1.2 million in spending for ads on Facebook",
+                "2 of the accounts posed as journalists",
+                "Sharing on X / Twitter",
+            ],
+        ),
+        (Class::Empty, &["", " \u{200b}\u{a0}"]),
+    ];
+
+    #[test]
+    fn cells_of_a_kill_chain_table_are_classified() {
+        for (expected, cells) in KILL_CHAIN_CELLS {
+            for cell in cells {
+                assert_eq!(class(cell, Setting::Prose), expected, "{cell:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn places_for_values_hold_no_prose_words() {
+        let cases = [
+            ("fbc8213450838f7ae251d4", Class::Malformed),
+            ("BDAnalytica", Class::Malformed),
+            ("amazing.lab", Class::Suspect),
+            ("a.com,b.com", Class::Malformed),
+            ("two words", Class::Text),
+        ];
+        for (cell, expected) in cases {
+            assert_eq!(class(cell, Setting::Value), expected, "{cell:?}");
+        }
+        assert_eq!(
+            class("com.abs.provideo_editor", Setting::Declared(Kind::AndroidApp)),
+            Class::Indicator
+        );
+        assert_eq!(
+            class("no package", Setting::Declared(Kind::AndroidApp)),
+            Class::Malformed
+        );
+    }
+
+    #[test]
+    fn cell_at_the_limit_is_read_and_one_byte_more_is_not() {
+        let prose = |bytes: usize| "ab ".repeat(bytes / 3 + 1)[..bytes].to_owned();
+        assert_eq!(class(&prose(CELL_BYTES_MAX), Setting::Prose), Class::Text);
+        assert_eq!(class(&prose(CELL_BYTES_MAX + 1), Setting::Prose), Class::Malformed);
+        let report = report(
+            Format::Csv,
+            &format!("Procedure,Indicator\n,\"{}\"\n", prose(CELL_BYTES_MAX + 9)),
+        );
+        assert_eq!(report.rows[0].raw.len(), CELL_BYTES_MAX);
+    }
 }

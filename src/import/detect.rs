@@ -1,6 +1,8 @@
 //! The file formats and how one is recognised. Content rules; the file's name only breaks a tie. Refuses to parse:
 //! recognition looks at the head of the file.
 
+use uuid::Uuid;
+
 use super::field::Column;
 use super::limits;
 
@@ -88,13 +90,24 @@ fn is_defanged(start: &str) -> bool {
 
 fn of_json(start: &str) -> Format {
     let has = |key: &str| start.contains(key);
-    if start.starts_with('{') && (has("\"bundle\"") || has("\"objects\"") || has("\"spec_version\"")) {
+    let is_object = start.starts_with('{');
+    if has("\"spec_version\"") || has_stix_id(start) || (is_object && (has("\"bundle\"") || has("\"objects\""))) {
         Format::Stix2
     } else if has("\"Event\"") || has("\"Attribute\"") || has("\"response\"") {
         Format::Misp
     } else {
         Format::Json
     }
+}
+
+/// `"domain-name--ecb120bf-…"`. A list of STIX objects has values under the same names as a list of indicators, and to
+/// take what was only observed for an indicator would accuse bystanders.
+fn has_stix_id(head: &str) -> bool {
+    head.match_indices("--").any(|(at, dashes)| {
+        let (before, after) = (&head[..at], &head[at + dashes.len()..]);
+        before.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && after.get(..36).is_some_and(|id| Uuid::try_parse(id).is_ok())
+    })
 }
 
 fn of_text(file_name: &str, head: &str) -> Option<Format> {
@@ -149,7 +162,7 @@ mod tests {
 
     #[test]
     fn content_tells_the_format() {
-        let cases: [(&str, &str, Option<Format>); 18] = [
+        let cases: [(&str, &str, Option<Format>); 20] = [
             ("a.csv", "Tactic ,Technique,Procedure,Indicator\n", Some(Format::Csv)),
             ("a.csv", "Tactic;Technique;Procedure;Indicator\n", Some(Format::Csv)),
             (
@@ -175,6 +188,16 @@ mod tests {
             ("a.json", "{\"response\": [{\"Event\": {", Some(Format::Misp)),
             ("a.json", "[{\"Event\": {", Some(Format::Misp)),
             ("a.stix2", "{\"type\": \"bundle\", \"id\"", Some(Format::Stix2)),
+            (
+                "a.json",
+                "[{\"type\": \"url\", \"id\": \"url--c1477287-23ac-5971-a010-5c287877fa60\"",
+                Some(Format::Stix2),
+            ),
+            (
+                "a.json",
+                "[{\"indicator_value\": \"http://a.com/x--12345678-\"",
+                Some(Format::Json),
+            ),
             ("a.xml", "<?xml version=\"1.0\"?>", Some(Format::Stix1)),
             ("a.xml", "\u{feff}\n<stix:STIX_Package", Some(Format::Stix1)),
             ("a.bin", "two words\n", None),

@@ -5,6 +5,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::domain::id::Timestamp;
+use crate::domain::observable::Observable;
 
 /// A column that the readers understand. Real headers are misspelt (`Commernts`) and padded (`Tactic `).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +13,10 @@ pub(super) enum Column {
     Tactic,
     Technique,
     Procedure,
+    /// The column that holds the values.
     Value,
+    /// A column named after a kind (`Domain`): it holds the values where no column says `Indicator`.
+    Kind,
     Declared,
     Note,
     FirstSeen,
@@ -27,6 +31,7 @@ impl Column {
             "technique" | "techniques" => Column::Technique,
             "procedure" | "procedures" => Column::Procedure,
             "indicator" | "indicators" | "indicator_value" | "value" | "ioc" | "observable" => Column::Value,
+            "domain" | "domains" | "hostname" | "fqdn" | "url" | "urls" | "website" => Column::Kind,
             "indicator_type" | "type" | "kind" | "ioc_type" => Column::Declared,
             "comment" | "comments" | "commernts" | "note" | "notes" | "description" => Column::Note,
             "ds" | "date" | "first_seen" => Column::FirstSeen,
@@ -36,10 +41,13 @@ impl Column {
         Some(column)
     }
 
-    /// Whether these cells are a header: one holds the values, and another says what they are.
-    pub(super) fn is_header<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
-        let columns: Vec<Column> = cells.filter_map(Column::of).collect();
-        columns.contains(&Column::Value) && columns.iter().any(|column| *column != Column::Value)
+    /// Whether these cells are a header: one names the values, and either another says what they are, or none could
+    /// be a value itself.
+    pub(super) fn is_header<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> bool {
+        let columns: Vec<Column> = cells.clone().filter_map(Column::of).collect();
+        let is_values = |column: &Column| matches!(column, Column::Value | Column::Kind);
+        columns.iter().any(is_values)
+            && (!columns.iter().all(is_values) || cells.clone().all(|cell| Observable::parse(cell).is_err()))
     }
 }
 
@@ -80,7 +88,9 @@ mod tests {
         }
         assert_eq!(Column::of("registrar"), None);
         assert!(Column::is_header(["indicator_type", "indicator_value"].into_iter()));
-        assert!(!Column::is_header(["indicator", "registrar"].into_iter()));
+        assert!(Column::is_header(["Domain", "Registrar"].into_iter()));
+        assert!(!Column::is_header(["indicator", "evil.com"].into_iter()));
+        assert!(!Column::is_header(["Tactic", "Registrar"].into_iter()));
     }
 
     #[test]

@@ -1,9 +1,6 @@
-//! A JSON list of records with the columns of a type/value table as names. Owns the declared types of that family too,
-//! which its CSV, TSV and STIX 1 forms share.
+//! A JSON list of records with the columns of a table as names. Refuses to look for records deeper than that.
 
 use serde_json::Value;
-
-use crate::domain::observable::Kind;
 
 use super::ReadError;
 use super::cell::{self, Entry, Setting};
@@ -28,10 +25,8 @@ pub(super) fn read(text: &str) -> Result<Report, ReadError> {
             });
         }
     };
-    let mut report = Report {
-        title: value.get("title").and_then(Value::as_str).and_then(title::clean),
-        ..Report::default()
-    };
+    let mut report = Report::default();
+    report.title = value.get("title").and_then(Value::as_str).and_then(title::clean);
     for (index, record) in records.iter().enumerate() {
         report.push(row(index as u64 + 1, record))?;
     }
@@ -46,13 +41,7 @@ fn row(record: u64, value: &Value) -> Row {
     let fields = match value {
         Value::Object(fields) => fields,
         Value::String(raw) => return entry.read(raw, Setting::Value),
-        other => {
-            let reason = "the record is neither an object nor a string";
-            return entry.row(
-                &other.to_string(),
-                cell::Reading::Rejected(Class::Malformed, reason.into()),
-            );
-        }
+        other => return malformed(entry, other, "the record is neither an object nor a text"),
     };
     let of = |wanted: Column| {
         fields
@@ -65,32 +54,49 @@ fn row(record: u64, value: &Value) -> Row {
     entry.note = cell::note(text(Column::Note));
     entry.first_seen = field::timestamp(text(Column::FirstSeen));
     entry.campaign = title::clean(text(Column::Campaign));
-    let setting = setting(text(Column::Declared), Setting::Value);
-    match of(Column::Value) {
+    let of_kill_chain = [Column::Tactic, Column::Technique, Column::Procedure];
+    let is_kill_chain = of_kill_chain.into_iter().any(|column| of(column).is_some());
+    let place = if is_kill_chain { Setting::Prose } else { Setting::Value };
+    let setting = Setting::declared(text(Column::Declared), place);
+    match of(Column::Value).or_else(|| of(Column::Kind)) {
+        Some(Value::String(raw)) => entry.read(raw, setting),
         // An application's number may come without quotes.
         Some(Value::Number(number)) => entry.read(&number.to_string(), setting),
-        _ => entry.read(text(Column::Value), setting),
+        Some(Value::Null) => entry.read("", setting),
+        Some(_) => malformed(entry, value, "the value is neither a text nor a number"),
+        None => malformed(entry, value, "no field that holds a value"),
     }
 }
 
-/// The setting of a value whose source declares a type: the declared one where the text cannot show it, else the
-/// place's own. A declared domain, URL, address or hash is read by its text, so that `https://bardai.news` declared a
-/// URL is the domain it is.
-pub(super) fn setting(declared: &str, place: Setting) -> Setting {
-    match Kind::from_name(declared) {
-        Some(
-            Kind::Domain
-            | Kind::Url
-            | Kind::Ipv4
-            | Kind::Ipv6
-            | Kind::Email
-            | Kind::Hashtag
-            | Kind::Md5
-            | Kind::Sha1
-            | Kind::Sha256
-            | Kind::Sha512,
-        )
-        | None => place,
-        Some(kind) => Setting::Declared(kind),
+fn malformed(entry: Entry, value: &Value, reason: &'static str) -> Row {
+    entry.row(
+        &value.to_string(),
+        cell::Reading::Rejected(Class::Malformed, reason.into()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::tests::{report, show};
+
+    #[test]
+    fn json_records_are_read_or_rejected_one_by_one() {
+        let text = r##"[{"indicator_type":"ios_app_id","indicator_value":1555651942,"comment":"App","ds":"2022-10-03"},
+            {"indicator_type":"domain_name","indicator_value":"amazing.lab"}, "evil[.]com", 7, {},
+            {"indicator":null}, {"indicators":{"csv_files":[]}}, {"procedure":"0.9.4 X","indicator":"two words"}]"##;
+        let report = report(Format::Json, text);
+        let shown: Vec<String> = report.rows.iter().map(show).collect();
+        let expected = [
+            "indicator: 1555651942, App, -",
+            "suspect: -, -, unknown top-level domain 'lab'",
+            "indicator: evil.com, -, -",
+            "malformed: -, -, the record is neither an object nor a text",
+            "malformed: -, -, no field that holds a value",
+            "empty: -, -, no value",
+            "malformed: -, -, the value is neither a text nor a number",
+            "text: -, -, prose",
+        ];
+        assert_eq!(shown, expected);
     }
 }

@@ -9,6 +9,9 @@ pub const FILE_BYTES_MAX: usize = 64 << 20;
 pub const REPORT_ROWS_MAX: usize = 1_000_000;
 /// Longest value or note kept, in bytes: 64 KiB. A longer value is a malformed row; a longer note is cut.
 pub const CELL_BYTES_MAX: usize = 64 << 10;
+/// Most text held by the rows of one report, in bytes: 512 MiB. A record's note and tags are repeated in each of its
+/// rows, so a small file could otherwise grow a thousandfold.
+pub const REPORT_TEXT_BYTES_MAX: usize = 512 << 20;
 /// Deepest nesting of XML elements.
 pub const XML_DEPTH_MAX: usize = 64;
 /// Most values in one JSON file. A parsed value takes some 70 bytes however short its text (`[0,0,0…]`), so the length
@@ -45,7 +48,11 @@ pub(super) fn json(text: &str) -> Result<serde_json::Value, ReadError> {
 
 /// At most `CELL_BYTES_MAX` bytes of the text, cut between characters.
 pub(super) fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(CELL_BYTES_MAX)]
+    let mut end = text.len().min(CELL_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// An upper bound on the number of values: one per comma and opening bracket outside strings.

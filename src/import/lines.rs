@@ -24,3 +24,27 @@ pub(super) fn read(text: &str) -> Result<Report, ReadError> {
     }
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::tests::report;
+    use super::*;
+
+    #[test]
+    fn lines_are_values_comments_and_blanks() {
+        let report = report(Format::Lines, "evil[.]com\n\n# a comment\n#hashtag\nABSCarryLog\n");
+        let classes: Vec<Class> = report.rows.iter().map(|row| row.class).collect();
+        assert_eq!(
+            classes,
+            [
+                Class::Indicator,
+                Class::Separator,
+                Class::Text,
+                Class::Indicator,
+                Class::Malformed
+            ]
+        );
+        assert_eq!(report.rows[3].line, Some(4));
+    }
+}

@@ -155,3 +155,56 @@ fn meaning(kind: &str) -> Meaning {
         _ => Meaning::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::tests::{report, show};
+    use crate::domain::id::Timestamp;
+
+    #[test]
+    fn misp_attributes_composites_and_objects_are_rows() {
+        let event = r#"{"info":"Op X","date":"1970-01-02","Tag":[{"name":"tlp:green"}],"Attribute":[
+            {"type":"domain|ip","value":"evil.com|192.0.2.1","comment":"c2"},
+            {"type":"link","value":"https://vendor.com/report"},
+            {"type":"sha256","value":"zz","Tag":[{"name":"x"}]},
+            {"type":"domain","value":"gone.com","deleted":true},
+            {"type":"mutex","value":"m"}],
+            "Object":[{"Attribute":[{"type":"email-src","value":"a@evil.com","first_seen":"1970-01-01T00:00:01Z"}]}]}"#;
+        let envelopes = [
+            format!("{{\"Event\":{event}}}"),
+            format!("{{\"response\":[{{\"Event\":{event}}}]}}"),
+            format!("{{\"response\":{{\"Event\":{event}}}}}"),
+            format!("[{{\"Event\":{event}}}]"),
+            event.to_owned(),
+        ];
+        for envelope in envelopes {
+            assert_eq!(Format::detect("x.json", envelope.as_bytes()), Some(Format::Misp));
+            let report = report(Format::Misp, &envelope);
+            assert_eq!(
+                (report.title.as_deref(), report.markings.as_slice()),
+                (Some("Op X"), &["tlp:green".to_owned()][..])
+            );
+            let shown: Vec<String> = report.rows.iter().map(show).collect();
+            let expected = [
+                "indicator: evil.com, c2; resolved to 192.0.2.1, -",
+                "other-attribute: -, -, attribute of type ip",
+                "reference: -, -, a link to a report",
+                "malformed: -, -, host has fewer than two labels",
+                "other-attribute: -, -, deleted in its event",
+                "other-attribute: -, -, attribute of type mutex",
+                "indicator: a@evil.com, -, -",
+            ];
+            assert_eq!(shown, expected);
+            assert_eq!(
+                report.rows[0].draft().unwrap().first_seen,
+                Some(Timestamp(86_400_000_000))
+            );
+            assert_eq!(report.rows[6].draft().unwrap().first_seen, Some(Timestamp(1_000_000)));
+            assert_eq!(
+                report.rows.iter().map(|row| row.record).collect::<Vec<_>>(),
+                [1, 1, 2, 3, 4, 5, 6]
+            );
+        }
+    }
+}

@@ -21,7 +21,9 @@ mod stix2;
 mod table;
 
 pub use detect::Format;
-pub use limits::{CELL_BYTES_MAX, FILE_BYTES_MAX, JSON_NODES_MAX, REPORT_ROWS_MAX, XML_DEPTH_MAX};
+pub use limits::{
+    CELL_BYTES_MAX, FILE_BYTES_MAX, JSON_NODES_MAX, REPORT_ROWS_MAX, REPORT_TEXT_BYTES_MAX, XML_DEPTH_MAX,
+};
 pub use row::{Class, Draft, Fate, Outcome, Report, Row, Tally};
 
 use thiserror::Error;
@@ -38,6 +40,9 @@ pub enum ReadError {
     /// More records than [`REPORT_ROWS_MAX`].
     #[error("more than {REPORT_ROWS_MAX} rows")]
     TooManyRows,
+    /// The rows repeat more text than [`REPORT_TEXT_BYTES_MAX`].
+    #[error("the rows hold more than {REPORT_TEXT_BYTES_MAX} bytes of text")]
+    TooMuchText,
     /// More JSON values than [`JSON_NODES_MAX`].
     #[error("more than {JSON_NODES_MAX} JSON values")]
     TooManyNodes,

@@ -7,7 +7,7 @@ use crate::domain::id::Timestamp;
 use crate::domain::observable::Observable;
 
 use super::ReadError;
-use super::limits::REPORT_ROWS_MAX;
+use super::limits::{REPORT_ROWS_MAX, REPORT_TEXT_BYTES_MAX};
 
 /// A whole file, read.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Report {
     pub markings: Vec<String>,
     /// Every record of the file, in the file's order. A record that holds several values gives several rows.
     pub rows: Vec<Row>,
+    /// Bytes of text that the rows hold.
+    text_bytes: usize,
 }
 
 /// One record of a file, or one value of it.
@@ -63,7 +65,7 @@ pub struct Draft {
     pub campaign: Option<String>,
 }
 
-/// What kind of row it is, by `docs/normalisation.md`.
+/// What kind of row it is; `docs/import.md` has the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// The whole cell is one indicator.
@@ -172,6 +174,19 @@ impl Row {
         }
     }
 
+    fn text_bytes(&self) -> usize {
+        let of_all = |texts: &[String]| texts.iter().map(|text| text.len() + size_of::<String>()).sum::<usize>();
+        let of_outcome = match &self.outcome {
+            Outcome::Accepted(draft) => {
+                let note = draft.note.as_ref().map_or(0, String::len);
+                let campaign = draft.campaign.as_ref().map_or(0, String::len);
+                draft.observable.value().len() + note + campaign + of_all(&draft.tags)
+            }
+            Outcome::Rejected(reason) | Outcome::Skipped(reason) => reason.len(),
+        };
+        self.raw.len() + of_all(&self.ttps) + of_outcome
+    }
+
     /// Why there is nothing to publish.
     pub fn reason(&self) -> Option<&str> {
         match &self.outcome {
@@ -199,12 +214,40 @@ impl Report {
         tally
     }
 
-    /// The only way in for a row, so that no reader can pass the limit.
+    /// The only way in for a row, so that no reader can pass the limits.
     pub(super) fn push(&mut self, row: Row) -> Result<(), ReadError> {
         if self.rows.len() >= REPORT_ROWS_MAX {
             return Err(ReadError::TooManyRows);
         }
+        self.text_bytes += row.text_bytes();
+        if self.text_bytes > REPORT_TEXT_BYTES_MAX {
+            return Err(ReadError::TooMuchText);
+        }
         self.rows.push(row);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_hold_text_up_to_the_limit_and_not_one_byte_more() {
+        let row = Row {
+            line: None,
+            record: 1,
+            raw: "raw".to_owned(),
+            class: Class::Text,
+            ttps: Vec::new(),
+            outcome: Outcome::Skipped("prose".into()),
+        };
+        let mut report = Report {
+            text_bytes: REPORT_TEXT_BYTES_MAX - "rawprose".len(),
+            ..Report::default()
+        };
+        assert_eq!(report.clone().push(row.clone()), Ok(()));
+        report.text_bytes += 1;
+        assert_eq!(report.push(row), Err(ReadError::TooMuchText));
     }
 }

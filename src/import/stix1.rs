@@ -6,7 +6,6 @@ use quick_xml::events::{BytesRef, Event};
 
 use super::ReadError;
 use super::cell::{self, Entry, Setting};
-use super::json::setting;
 use super::limits::{self, XML_DEPTH_MAX};
 use super::line::LineCounter;
 use super::row::{Class, Report};
@@ -208,7 +207,7 @@ impl Indicator {
     /// A row for each value. A file's name is a value only where the title declares it an application's.
     fn rows(self, record: u64, report: &mut Report) -> Result<(), ReadError> {
         let (title, declared) = split_declared(self.title.trim());
-        let setting = setting(declared, Setting::Value);
+        let setting = Setting::declared(declared, Setting::Value);
         let note = match (cell::note(title), self.description) {
             (Some(title), Some(description)) => Some(format!("{title}; {description}")),
             (title, description) => title.or(description),
@@ -247,5 +246,75 @@ fn split_declared(title: &str) -> (&str, &str) {
     match title.strip_suffix(')').and_then(|title| title.rsplit_once(" (")) {
         Some((rest, declared)) if is_type(declared) => (rest.trim_end(), declared),
         _ => (title, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{error, report, show};
+    use super::super::{Format, read};
+    use super::*;
+
+    fn stix1(body: &str) -> String {
+        format!(
+            "<stix:STIX_Package xmlns:stix=\"s\" xmlns:i=\"i\" xmlns:F=\"f\" xmlns:xsi=\"x\">\n<stix:STIX_Header>\
+             <stix:Title>Op &amp; Co</stix:Title></stix:STIX_Header>\n<stix:Indicators>{body}</stix:Indicators>\
+             </stix:STIX_Package>"
+        )
+    }
+
+    #[test]
+    fn stix1_values_titles_and_declared_types_are_read() {
+        let report = report(
+            Format::Stix1,
+            &stix1(
+                "<stix:Indicator><i:Title>Ads &#38; Page (android_package_name)</i:Title><i:Observable>\
+                 <F:File_Name>com.x.y</F:File_Name></i:Observable></stix:Indicator>\n\
+                 <stix:Indicator><i:Title>C2</i:Title><F:Value>a.com##comma##http://b.com/?x=1&amp;y=2</F:Value>\
+                 <F:File_Name>a.doc</F:File_Name></stix:Indicator>\n<stix:Indicator/>",
+            ),
+        );
+        assert_eq!(report.title.as_deref(), Some("Op & Co"));
+        let shown: Vec<String> = report.rows.iter().map(show).collect();
+        let expected = [
+            "indicator: com.x.y, Ads & Page, -",
+            "indicator: a.com, C2, -",
+            "indicator: b.com?x=1&y=2, C2, -",
+            "other-pattern: -, -, a file's name is no observable",
+            "other-pattern: -, -, no value of a known kind",
+        ];
+        assert_eq!(shown, expected);
+        let places: Vec<(Option<u64>, u64)> = report.rows.iter().map(|row| (row.line, row.record)).collect();
+        assert_eq!(
+            places,
+            [(Some(3), 1), (Some(4), 2), (Some(4), 2), (Some(4), 2), (Some(5), 3)]
+        );
+    }
+
+    #[test]
+    fn xml_that_attacks_the_reader_is_refused() {
+        let bomb =
+            "<!DOCTYPE x [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]>\n<stix:STIX_Package>&b;</stix:STIX_Package>";
+        assert_eq!(error(Format::Stix1, bomb.as_bytes()), ReadError::Doctype { line: 1 });
+        let unknown = stix1("&evil;");
+        assert!(matches!(
+            error(Format::Stix1, unknown.as_bytes()),
+            ReadError::Syntax { line: 3, .. }
+        ));
+        let nested = |depth: usize| {
+            format!(
+                "<STIX_Package>{}{}</STIX_Package>",
+                "<a>".repeat(depth),
+                "</a>".repeat(depth)
+            )
+        };
+        assert!(read(Format::Stix1, "", nested(XML_DEPTH_MAX - 1).as_bytes()).is_ok());
+        assert_eq!(
+            error(Format::Stix1, nested(XML_DEPTH_MAX).as_bytes()),
+            ReadError::TooDeep { line: 1 }
+        );
+        for broken in ["", "<STIX_Package>", "<html></html>", "<STIX_Package></b>", "evil.com"] {
+            error(Format::Stix1, broken.as_bytes());
+        }
     }
 }

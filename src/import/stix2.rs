@@ -33,11 +33,9 @@ pub(super) fn read(text: &str) -> Result<Report, ReadError> {
         }
     };
     let context = Context::of(objects);
-    let mut report = Report {
-        title: context.title(objects),
-        markings: context.markings(objects),
-        ..Report::default()
-    };
+    let mut report = Report::default();
+    report.title = context.title(objects);
+    report.markings = context.markings(objects);
     let indicators = objects.iter().filter(|object| text_of(object, "type") == "indicator");
     for (index, indicator) in indicators.enumerate() {
         rows(indicator, index as u64 + 1, &context, &mut report)?;
@@ -210,4 +208,46 @@ fn technique_id(attack_pattern: &Value) -> Option<String> {
     references
         .iter()
         .find_map(|reference| title::clean(reference.get("external_id")?.as_str()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::tests::{report, show};
+    use crate::domain::id::Timestamp;
+
+    #[test]
+    fn stix2_indicator_gets_campaign_technique_and_marking() {
+        let bundle = r#"{"type":"bundle","id":"b","objects":[
+            {"type":"campaign","id":"campaign--1","name":"Op  X"},
+            {"type":"attack-pattern","id":"attack-pattern--1","external_references":[{"source_name":"DISARM","external_id":"T0049"}]},
+            {"type":"malware","id":"malware--1","name":"Pegasus"},
+            {"type":"domain-name","id":"domain-name--1","value":"seen.com"},
+            {"type":"indicator","id":"indicator--1","pattern":"[domain-name:value='evil.com' OR url:value='http://evil.com/x']",
+             "pattern_type":"stix","valid_from":"1970-01-01T00:00:01Z","description":"D","labels":["l"],
+             "object_marking_refs":["marking-definition--f88d31f6-486f-44da-b317-01333bde0b82"]},
+            {"type":"indicator","id":"indicator--2","pattern":"[process:name='x']","pattern_type":"stix"},
+            {"type":"indicator","id":"indicator--3","pattern":"rule x","pattern_type":"yara"},
+            {"type":"indicator","id":"indicator--4","pattern":"[domain-name:value='old.com']","revoked":true},
+            {"type":"relationship","relationship_type":"indicates","source_ref":"indicator--1","target_ref":"campaign--1"},
+            {"type":"relationship","relationship_type":"indicates","source_ref":"indicator--1","target_ref":"malware--1"},
+            {"type":"relationship","relationship_type":"indicates","source_ref":"indicator--1","target_ref":"attack-pattern--1"}]}"#;
+        let report = report(Format::Stix2, bundle);
+        assert_eq!(report.title.as_deref(), Some("Op X"));
+        assert_eq!(report.markings, ["tlp:amber"]);
+        let shown: Vec<String> = report.rows.iter().map(show).collect();
+        let expected = [
+            "indicator: evil.com, D, -",
+            "indicator: evil.com/x, D, -",
+            "other-pattern: -, -, process:name is no observable",
+            "other-pattern: -, -, not a STIX pattern",
+            "other-pattern: -, -, revoked by its author",
+        ];
+        assert_eq!(shown, expected);
+        let draft = report.rows[0].draft().unwrap();
+        assert_eq!(draft.campaign.as_deref(), Some("Op X"));
+        assert_eq!(draft.tags, ["l", "malware:Pegasus"]);
+        assert_eq!(draft.first_seen, Some(Timestamp(1_000_000)));
+        assert_eq!(report.rows[0].ttps, ["T0049"]);
+    }
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
@@ -121,6 +122,22 @@ pub fn peer_certificate(trust_domain: &TrustDomain, der: &[u8]) -> Result<PeerCe
         spki_sha256: Sha256::digest(certificate.public_key().raw).into(),
         fingerprint: Sha256::digest(der).into(),
     })
+}
+
+/// A certificate in PEM (RFC 7468), from DER.
+pub fn certificate_pem(der: &[u8]) -> String {
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut pem = String::with_capacity(body.len() + body.len() / 64 + 64);
+    pem.push_str("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
 }
 
 /// When the first certificate of a PEM chain ends: to warn before it does, and to renew.

@@ -31,15 +31,20 @@ mod tls;
 
 mod registry;
 
+mod peer;
+
 #[cfg(test)]
 mod handshake_tests;
 
 pub use authority::{Authority, AuthorityError};
-pub use certificate::{BadCertificate, PeerCertificate, SERIAL_BYTES_MAX, Serial, chain_not_after, peer_certificate};
+pub use certificate::{
+    BadCertificate, PeerCertificate, SERIAL_BYTES_MAX, Serial, certificate_pem, chain_not_after, peer_certificate,
+};
 pub use csr::{CSR_BYTES_MAX, CsrError, KeyAndCsr, new_key_and_csr};
 pub use identity::{BadIdentity, BadTrustDomain, Identity, TRUST_DOMAIN_CHARS_MAX, TrustDomain};
 pub use invitation::{InvitationToken, TOKEN_CHARS_MAX, TokenError};
 pub use issue::{AGENT_LIFETIME_SECS, INVITATION_LIFETIME_SECS, Issued};
+pub use peer::Peer;
 pub use private_file::{create_private, write_private};
 pub use registry::{ConnectionLimits, ConnectionRegistry, Registration, TooManyConnections};
 pub use tls::{KeyAndChain, TlsError, client_config, server_config};

@@ -409,10 +409,8 @@ mod tests {
 
         drop((first, others, last));
         let live = registry.live();
-        assert!(
-            live.connections.is_empty() && live.by_holder.is_empty(),
-            "nothing is kept of those who left"
-        );
+        let empty = live.connections.is_empty() && live.by_holder.is_empty() && live.by_end.is_empty();
+        assert!(empty, "nothing is kept of those who left");
     }
 
     #[test]

@@ -156,13 +156,22 @@ def follow(api, channel, mirror, until, feed_filter=None, until_live=False, time
     return came
 
 
-def violations(error):
-    """The fields that the hub objects to, from the error's details: pairs of path and reason."""
+def details(error, kind):
+    """The details of one kind that the hub attached to an error: BadRequest, ErrorInfo, RetryInfo …"""
     status = rpc_status.from_call(error)
     found = []
     for detail in status.details if status else []:
-        bad_request = error_details_pb2.BadRequest()
-        if detail.Is(bad_request.DESCRIPTOR):
-            detail.Unpack(bad_request)
-            found += [(violation.field, violation.description) for violation in bad_request.field_violations]
+        if detail.Is(kind.DESCRIPTOR):
+            found.append(kind.FromString(detail.value))
     return found
+
+
+def violations(error):
+    """The fields that the hub objects to: pairs of path and reason."""
+    bad_requests = details(error, error_details_pb2.BadRequest)
+    return [(field.field, field.description) for bad_request in bad_requests for field in bad_request.field_violations]
+
+
+def reason(error):
+    """The stable word for programs, such as "CURSOR_REFUSED"; empty where the error is not the hub's own."""
+    return next((info.reason for info in details(error, error_details_pb2.ErrorInfo)), "")

@@ -22,10 +22,10 @@ impl File {
         self.path.ends_with(".rs")
     }
 
-    /// A file of `src/` that holds only tests.
+    /// A file of `src/` that holds only tests, which its name says: `tests.rs`, `handshake_tests/`.
     pub fn is_tests(&self) -> bool {
-        let stem = self.path.trim_end_matches(".rs");
-        stem.ends_with("/tests") || stem.ends_with("_tests") || stem.contains("/tests/")
+        let mut parts = self.path.trim_end_matches(".rs").split('/');
+        parts.any(|part| part == "tests" || part.ends_with("_tests"))
     }
 
     /// The modules that lead to the file, outermost first.

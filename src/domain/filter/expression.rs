@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::Filter;
-use super::term::{FIELDS, Operator, Term, is_field};
+use super::term::{Operator, Term, is_field};
 use crate::domain::id::MemberId;
 use crate::domain::indicator::{Code, Confidence, Severity, Verdict};
 use crate::domain::member::{MemberKind, Name};
@@ -16,8 +16,8 @@ use crate::domain::violation::Violation;
 pub struct ParsedFilter {
     /// Everything that needs no hub to understand, in canonical form; publishers given by id are already in it.
     pub filter: Filter,
-    /// Publishers given by name, sorted; whoever resolves them adds their ids to `filter.publishers`. While this is not
-    /// empty, `filter` alone is wider than what was meant.
+    /// Publishers given by name, sorted. Unless this is empty, `filter` alone is wider than what was meant: see
+    /// [`ParsedFilter::resolve`].
     pub publisher_names: Vec<String>,
 }
 
@@ -65,6 +65,17 @@ fn check_publishers(parsed: &ParsedFilter) -> Result<(), Violation> {
 }
 
 impl ParsedFilter {
+    /// The whole filter, once `id_of` knows each publisher's name. A name that it does not know is an error: without it the
+    /// filter would be another, perhaps one that passes everything.
+    pub fn resolve(self, id_of: impl Fn(&str) -> Option<MemberId>) -> Result<Filter, Violation> {
+        let mut filter = self.filter;
+        for name in &self.publisher_names {
+            let unknown = || Violation::new("filter", format!("`publisher:{}`: no such member", quote(name)));
+            filter.publishers.push(id_of(name).ok_or_else(unknown)?);
+        }
+        filter.canonical()
+    }
+
     fn add(&mut self, term: &Term<'_>) -> Result<(), Violation> {
         match (term.field, term.operator) {
             ("confidence", Operator::AtLeast) => self.set_confidence(term),
@@ -219,6 +230,7 @@ fn quote(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::term::FIELDS;
     use super::*;
 
     fn check(text: &str, canonical: &str) {
@@ -283,78 +295,91 @@ mod tests {
         assert_eq!(parsed.filter.publishers.len(), 1);
     }
 
+    const REFUSALS: &[(&str, &str)] = &[
+        (
+            "kind:url colour:red",
+            "`colour:red`: the field is unknown; fields: kind:, campaign:, ttp:",
+        ),
+        ("colour>=3", "`colour>=3`: the field is unknown; fields: kind:"),
+        ("kind", "`kind`: must be a field and its values; fields: kind:"),
+        ("kind=url", "`kind=url`: must be a field and its values"),
+        ("example.com", "`example.com`: must be a field and its values"),
+        ("kind:starship", "`kind:starship`: must be one of domain, url, ipv4"),
+        (
+            "verdict:bad",
+            "`verdict:bad`: must be one of malicious, suspected, informational, benign",
+        ),
+        (
+            "publisher-kind:bank",
+            "`publisher-kind:bank`: must be one of platform, government, research, media",
+        ),
+        (
+            "severity>=huge",
+            "`severity>=huge`: must be one of low, medium, high, critical",
+        ),
+        ("confidence>=101", "`confidence>=101`: must be a number from 0 to 100"),
+        ("confidence>=-1", "`confidence>=-1`: must be a number from 0 to 100"),
+        ("confidence>=10,20", "`confidence>=10,20`: must have one value"),
+        (
+            "confidence:70",
+            "`confidence:70`: write confidence>= and the least value",
+        ),
+        ("severity:high", "`severity:high`: write severity>= and the least value"),
+        ("kind>=url", "`kind>=url`: write kind: and a value"),
+        (
+            "country:Germany",
+            "`country:Germany`: must be an ISO 3166-1 alpha-2 code",
+        ),
+        (
+            "language:german",
+            "`language:german`: must be a BCP 47 primary language tag",
+        ),
+        ("ttp:nonsense", "`ttp:nonsense`: must be a DISARM id"),
+        ("campaign:", "`campaign:`: a value must not be empty"),
+        ("campaign:\"\"", "`campaign:\"\"`: a value must not be empty"),
+        (
+            "tag:a, b",
+            "`tag:a,`: a value must not be empty; write no space after a comma",
+        ),
+        ("tag:\"a b\"", "`tag:\"a b\"`: must not contain white space"),
+        ("campaign:\"open", "`campaign:\"open`: the closing quote is missing"),
+        (
+            "campaign:\"a\"b",
+            "`campaign:\"a\"b`: a comma or a space must follow the closing quote",
+        ),
+        (
+            "campaign:a\"b\"",
+            "`campaign:a\"b\"`: quotes must enclose a whole value",
+        ),
+        (
+            r#"campaign:"a\n""#,
+            "a backslash stands before a quote or a backslash only",
+        ),
+        ("publisher:\"<b>\"", "must not contain '<'"),
+        ("platform:\"a b\"", "must be a platform such as x or telegram"),
+        (
+            "suffix:https://example.com",
+            "must be the end of a host or value, not a URL",
+        ),
+        ("suffix:*", "may hold a wildcard only as a leading `*.`"),
+        ("suffix:*.", "must end in a name"),
+        ("suffix:a*.example.com", "may hold a wildcard only as a leading `*.`"),
+    ];
+
+    #[test]
+    fn a_publisher_that_nobody_knows_never_widens_the_filter() {
+        let acme = MemberId(uuid::Uuid::from_u128(7));
+        let id_of = |name: &str| (name == "Acme Labs").then_some(acme);
+        let known = Filter::parse("publisher:\"Acme Labs\"").unwrap();
+        assert_eq!(known.resolve(id_of).unwrap().publishers, [acme]);
+        let unknown = Filter::parse("publisher:\"Acme Labs\",\"Nobody Here\"").unwrap();
+        let violation = unknown.resolve(id_of).unwrap_err();
+        assert_eq!(violation.reason, "`publisher:\"Nobody Here\"`: no such member");
+    }
+
     #[test]
     fn refusals_name_the_term_and_what_is_known() {
-        for (text, expected) in [
-            (
-                "kind:url colour:red",
-                "`colour:red`: the field is unknown; fields: kind:, campaign:, ttp:",
-            ),
-            ("colour>=3", "`colour>=3`: the field is unknown; fields: kind:"),
-            ("kind", "`kind`: must be a field and its values; fields: kind:"),
-            ("kind=url", "`kind=url`: must be a field and its values"),
-            ("example.com", "`example.com`: must be a field and its values"),
-            ("kind:starship", "`kind:starship`: must be one of domain, url, ipv4"),
-            (
-                "verdict:bad",
-                "`verdict:bad`: must be one of malicious, suspected, informational, benign",
-            ),
-            (
-                "publisher-kind:bank",
-                "`publisher-kind:bank`: must be one of platform, government, research, media",
-            ),
-            (
-                "severity>=huge",
-                "`severity>=huge`: must be one of low, medium, high, critical",
-            ),
-            ("confidence>=101", "`confidence>=101`: must be a number from 0 to 100"),
-            ("confidence>=-1", "`confidence>=-1`: must be a number from 0 to 100"),
-            ("confidence>=10,20", "`confidence>=10,20`: must have one value"),
-            (
-                "confidence:70",
-                "`confidence:70`: write confidence>= and the least value",
-            ),
-            ("severity:high", "`severity:high`: write severity>= and the least value"),
-            ("kind>=url", "`kind>=url`: write kind: and a value"),
-            (
-                "country:Germany",
-                "`country:Germany`: must be an ISO 3166-1 alpha-2 code",
-            ),
-            (
-                "language:german",
-                "`language:german`: must be a BCP 47 primary language tag",
-            ),
-            ("ttp:nonsense", "`ttp:nonsense`: must be a DISARM id"),
-            ("campaign:", "`campaign:`: a value must not be empty"),
-            ("campaign:\"\"", "`campaign:\"\"`: a value must not be empty"),
-            (
-                "tag:a, b",
-                "`tag:a,`: a value must not be empty; write no space after a comma",
-            ),
-            ("tag:\"a b\"", "`tag:\"a b\"`: must not contain white space"),
-            ("campaign:\"open", "`campaign:\"open`: the closing quote is missing"),
-            (
-                "campaign:\"a\"b",
-                "`campaign:\"a\"b`: a comma or a space must follow the closing quote",
-            ),
-            (
-                "campaign:a\"b\"",
-                "`campaign:a\"b\"`: quotes must enclose a whole value",
-            ),
-            (
-                r#"campaign:"a\n""#,
-                "a backslash stands before a quote or a backslash only",
-            ),
-            ("publisher:\"<b>\"", "must not contain '<'"),
-            ("platform:\"a b\"", "must be a platform such as x or telegram"),
-            (
-                "suffix:https://example.com",
-                "must be the end of a host or value, not a URL",
-            ),
-            ("suffix:*", "may hold a wildcard only as a leading `*.`"),
-            ("suffix:*.", "must end in a name"),
-            ("suffix:a*.example.com", "may hold a wildcard only as a leading `*.`"),
-        ] {
+        for (text, expected) in REFUSALS {
             let reason = refusal(text);
             assert!(reason.contains(expected), "{text}: {reason}");
         }

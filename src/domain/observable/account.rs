@@ -1,366 +1,70 @@
-//! Accounts, and what else has a name on a platform. Knows which part of an address names the account on each platform,
-//! and which platforms are one under two names. Refuses to guess at platforms that are not in its table.
+//! Accounts, and what else has a name on a platform: pages, groups, channels, posts. Knows how handles are compared and
+//! which platforms are one under two names. Where each stands in an address is in `platform.rs` and `post.rs`.
+
+mod platform;
+mod post;
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use self::platform::Address;
 use super::text::{fold, is_word};
-use super::{Invalid, Kind, Observable, url};
+use super::{Invalid, Kind, Observable};
 
 /// The longest name of a platform, in bytes.
 const PLATFORM_BYTES_MAX: usize = 64;
 /// The longest handle or id, in bytes, before it is read.
 const HANDLE_BYTES_MAX: usize = 200;
 
-/// Where in an address the handle stands.
-enum Place {
-    /// The first part of the path.
-    First,
-    /// The first part of the path, if it starts with `@`.
-    At,
-    /// The part of the path after one of these.
-    After(&'static [&'static str]),
-    /// The label below the platform's own host.
-    Below,
-}
-
-struct Platform {
-    name: &'static str,
-    /// Hosts without `www.`, `m.` and `mobile.`; the first is the platform's own.
-    hosts: &'static [&'static str],
-    /// Tried in this order.
-    places: &'static [Place],
-    /// First parts of the path, and labels below the host, that name something else than an account.
-    reserved: &'static [&'static str],
-}
-
-const PLATFORMS: &[Platform] = &[
-    Platform {
-        name: "x",
-        hosts: &["twitter.com", "x.com"],
-        places: &[Place::First],
-        reserved: &[
-            "about",
-            "compose",
-            "download",
-            "explore",
-            "hashtag",
-            "home",
-            "i",
-            "intent",
-            "jobs",
-            "login",
-            "messages",
-            "notifications",
-            "privacy",
-            "search",
-            "settings",
-            "share",
-            "signup",
-            "tos",
-        ],
-    },
-    Platform {
-        name: "telegram",
-        hosts: &["t.me", "telegram.me", "telegram.dog"],
-        places: &[Place::After(&["s"]), Place::First, Place::Below],
-        reserved: &[
-            "addemoji",
-            "addlist",
-            "addstickers",
-            "addtheme",
-            "bg",
-            "boost",
-            "c",
-            "confirmphone",
-            "contact",
-            "giftcode",
-            "invoice",
-            "iv",
-            "joinchat",
-            "login",
-            "m",
-            "proxy",
-            "s",
-            "setlanguage",
-            "share",
-            "socks",
-        ],
-    },
-    Platform {
-        name: "youtube",
-        hosts: &["youtube.com", "music.youtube.com"],
-        places: &[Place::At, Place::After(&["channel", "c", "user"])],
-        reserved: &[],
-    },
-    Platform {
-        name: "tiktok",
-        hosts: &["tiktok.com"],
-        places: &[Place::At],
-        reserved: &[],
-    },
-    Platform {
-        name: "medium",
-        hosts: &["medium.com"],
-        places: &[Place::At, Place::Below],
-        reserved: &[
-            "api",
-            "blog",
-            "cdn-images-1",
-            "help",
-            "link",
-            "miro",
-            "policy",
-            "status",
-        ],
-    },
-    Platform {
-        name: "reddit",
-        hosts: &["reddit.com", "old.reddit.com", "new.reddit.com"],
-        places: &[Place::After(&["user", "u"])],
-        reserved: &[],
-    },
-    Platform {
-        name: "linktree",
-        hosts: &["linktr.ee"],
-        places: &[Place::First],
-        reserved: &[
-            "admin",
-            "blog",
-            "discover",
-            "help",
-            "login",
-            "marketplace",
-            "register",
-            "s",
-        ],
-    },
-    Platform {
-        name: "pinterest",
-        hosts: &["pinterest.com", "pinterest.co.uk", "pinterest.de", "pinterest.fr"],
-        places: &[Place::First],
-        reserved: &[
-            "about",
-            "business",
-            "categories",
-            "explore",
-            "ideas",
-            "login",
-            "pin",
-            "search",
-            "settings",
-            "topics",
-        ],
-    },
-    Platform {
-        name: "truthsocial",
-        hosts: &["truthsocial.com"],
-        places: &[Place::At],
-        reserved: &[],
-    },
-    Platform {
-        name: "gettr",
-        hosts: &["gettr.com"],
-        places: &[Place::After(&["user"])],
-        reserved: &[],
-    },
-    Platform {
-        name: "gab",
-        hosts: &["gab.com"],
-        places: &[Place::First],
-        reserved: &[
-            "about", "auth", "explore", "g", "group", "groups", "home", "hashtag", "search", "tags", "tv",
-        ],
-    },
-    Platform {
-        name: "linkedin",
-        hosts: &["linkedin.com"],
-        places: &[Place::After(&["in"])],
-        reserved: &[],
-    },
-    Platform {
-        name: "ok",
-        hosts: &["ok.ru", "odnoklassniki.ru"],
-        places: &[Place::After(&["group", "profile"]), Place::First],
-        reserved: &[
-            "discover", "dk", "feed", "game", "games", "gifts", "group", "help", "live", "music", "profile", "video",
-        ],
-    },
-    Platform {
-        name: "vk",
-        hosts: &["vk.com", "vkontakte.ru", "vk.ru"],
-        places: &[Place::First],
-        reserved: &[
-            "about", "app", "apps", "clips", "doc", "feed", "friends", "login", "music", "search", "video", "wall",
-        ],
-    },
-    Platform {
-        name: "facebook",
-        hosts: &["facebook.com", "fb.com", "web.facebook.com"],
-        places: &[Place::First],
-        reserved: &[
-            "ads",
-            "business",
-            "dialog",
-            "events",
-            "games",
-            "gaming",
-            "groups",
-            "hashtag",
-            "help",
-            "login",
-            "login.php",
-            "marketplace",
-            "media",
-            "pages",
-            "people",
-            "permalink.php",
-            "photo",
-            "photo.php",
-            "photos",
-            "plugins",
-            "policies",
-            "posts",
-            "privacy",
-            "profile.php",
-            "reel",
-            "search",
-            "settings",
-            "share",
-            "share.php",
-            "sharer",
-            "sharer.php",
-            "stories",
-            "story.php",
-            "tr",
-            "video",
-            "videos",
-            "watch",
-        ],
-    },
-    Platform {
-        name: "instagram",
-        hosts: &["instagram.com", "instagr.am"],
-        places: &[Place::After(&["stories"]), Place::First],
-        reserved: &[
-            "about",
-            "accounts",
-            "api",
-            "developer",
-            "direct",
-            "explore",
-            "legal",
-            "p",
-            "reel",
-            "reels",
-            "stories",
-            "tv",
-            "web",
-        ],
-    },
-    Platform {
-        name: "threads",
-        hosts: &["threads.net", "threads.com"],
-        places: &[Place::At],
-        reserved: &[],
-    },
-    Platform {
-        name: "bluesky",
-        hosts: &["bsky.app"],
-        places: &[Place::After(&["profile"])],
-        reserved: &[],
-    },
-    Platform {
-        name: "rumble",
-        hosts: &["rumble.com"],
-        places: &[Place::After(&["user", "c"])],
-        reserved: &[],
-    },
-    Platform {
-        name: "bitchute",
-        hosts: &["bitchute.com"],
-        places: &[Place::After(&["channel"])],
-        reserved: &[],
-    },
-    Platform {
-        name: "twitch",
-        hosts: &["twitch.tv"],
-        places: &[Place::First],
-        reserved: &[
-            "directory",
-            "downloads",
-            "jobs",
-            "login",
-            "p",
-            "search",
-            "settings",
-            "store",
-            "turbo",
-            "videos",
-        ],
-    },
-    Platform {
-        name: "snapchat",
-        hosts: &["snapchat.com"],
-        places: &[Place::After(&["add"]), Place::At],
-        reserved: &[],
-    },
-];
-
 /// The account that a canonical domain or web address leads to, as `platform:handle`.
 pub(super) fn of_address(address: &str) -> Option<String> {
-    let host = url::host_of(address);
-    let (path, query) = url::path_and_query(address);
-    let (platform, below) = platform_of(host)?;
-    let mut parts = path.split('/').filter(|part| !part.is_empty());
-    let path = [
-        parts.next().unwrap_or(""),
-        parts.next().unwrap_or(""),
-        parts.next().unwrap_or(""),
-    ];
-    if let Some(id) = numbered(platform.name, path, query) {
+    let address = Address::read(address)?;
+    let platform = address.platform;
+    if let Some(id) = address.account_number() {
         return Some(format!("{}:id:{id}", platform.name));
     }
-    if platform.name == "telegram" {
-        match path {
-            [first, invite, _] if first.eq_ignore_ascii_case("joinchat") => {
-                return join("telegram", &format!("+{invite}"));
-            }
-            // The address of one message names a post: rule N gives posts to their account on x and reddit only.
-            ["s" | "S", _, message] | [_, message, ""] if is_number(message) => return None,
-            _ => {}
-        }
+    // An older way to write an invitation.
+    if platform.name == "telegram" && address.path[0].eq_ignore_ascii_case("joinchat") {
+        return join(platform.name, &format!("+{}", address.path[1]));
     }
-    let raw = platform
-        .places
-        .iter()
-        .find_map(|place| place.find(platform, path, below))?;
-    let decoded = percent_decode_str(raw).decode_utf8().ok()?;
-    join(platform.name, &decoded)
+    join(platform.name, &decode(address.handle()?)?)
 }
 
-/// `platform:handle` or `platform:id:123`, or an address that leads to an account.
+/// An account, a page or a channel: `platform:handle`, `platform:id:123`, or an address that leads to an account.
 pub(super) fn named(text: &str) -> Result<String, Invalid> {
     if let Some((platform, raw)) = split_platform(text) {
-        return match raw.strip_prefix("id:") {
-            Some(id) if is_account_id(id) => Ok(format!("{platform}:{raw}")),
-            Some(_) => Err(Invalid::Malformed("character that no account id has")),
-            None => join(&platform, raw).ok_or(Invalid::Malformed("character that no handle has")),
-        };
+        return named_on(&platform, raw);
     }
-    let address = match Observable::parse(text) {
-        Ok(address) if matches!(address.kind(), Kind::Url | Kind::Domain) => address,
-        _ => return Err(Invalid::Malformed("not of the form platform:handle")),
-    };
-    of_address(address.value()).ok_or(Invalid::WrongKind)
+    of_address(address(text)?.value()).ok_or(Invalid::WrongKind)
 }
 
-/// `platform:id`; the letter case of the id is kept, since most platforms tell posts apart by it.
+/// A group: as an account, or an address that leads to a group.
+pub(super) fn group(text: &str) -> Result<String, Invalid> {
+    if let Some((platform, raw)) = split_platform(text) {
+        return named_on(&platform, raw);
+    }
+    let address = address(text)?;
+    let address = Address::read(address.value()).ok_or(Invalid::WrongKind)?;
+    let group = address
+        .group()
+        .and_then(|raw| join(address.platform.name, &decode(raw)?));
+    group.ok_or(Invalid::WrongKind)
+}
+
+/// A post: `platform:id`, or an address that leads to a post. The letter case of the id is kept, since most platforms
+/// tell posts apart by it.
 pub(super) fn post(text: &str) -> Result<String, Invalid> {
-    let (platform, id) = split_platform(text).ok_or(Invalid::Malformed("not of the form platform:id"))?;
-    let is_id =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':' | b'+' | b'=');
+    let (platform, id) = match split_platform(text) {
+        Some((platform, id)) => (platform, Cow::Borrowed(id)),
+        None => {
+            let address = address(text)?;
+            let address = Address::read(address.value()).ok_or(Invalid::WrongKind)?;
+            let id = post::id_of(&address).ok_or(Invalid::WrongKind)?;
+            (Cow::Borrowed(address.platform.name), Cow::Owned(id))
+        }
+    };
+    let is_id = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.+=/:".contains(&byte);
     match !id.is_empty() && id.len() <= HANDLE_BYTES_MAX && id.bytes().all(is_id) && !id.starts_with('/') {
         true => Ok(format!("{platform}:{id}")),
         false => Err(Invalid::Malformed("character that no post id has")),
@@ -387,58 +91,23 @@ pub(super) fn split_platform(text: &str) -> Option<(Cow<'static, str>, &str)> {
     Some((platform, rest))
 }
 
-impl Place {
-    fn find<'a>(&self, platform: &Platform, path: [&'a str; 3], below: &'a str) -> Option<&'a str> {
-        let is_free =
-            |part: &str| !part.is_empty() && !platform.reserved.iter().any(|word| part.eq_ignore_ascii_case(word));
-        match self {
-            Place::First => Some(path[0]).filter(|part| is_free(part)),
-            Place::At => Some(path[0]).filter(|part| part.len() > 1 && part.starts_with('@')),
-            Place::After(words) => {
-                let is_here = words.iter().any(|word| path[0].eq_ignore_ascii_case(word));
-                Some(path[1]).filter(|part| is_here && !part.is_empty())
-            }
-            Place::Below => Some(below).filter(|label| is_free(label) && !label.contains('.')),
-        }
+fn named_on(platform: &str, raw: &str) -> Result<String, Invalid> {
+    match raw.strip_prefix("id:") {
+        Some(id) if is_account_id(id) => Ok(format!("{platform}:{raw}")),
+        Some(_) => Err(Invalid::Malformed("character that no account id has")),
+        None => join(platform, raw).ok_or(Invalid::Malformed("character that no handle has")),
     }
 }
 
-/// The platform whose host this is, and what stands below its own host (empty for the host itself).
-fn platform_of(host: &str) -> Option<(&'static Platform, &str)> {
-    let host = host
-        .strip_prefix("mobile.")
-        .or_else(|| host.strip_prefix("m."))
-        .unwrap_or(host);
-    let exact = |host: &str| PLATFORMS.iter().find(|platform| platform.hosts.contains(&host));
-    if let Some(platform) = exact(host) {
-        return Some((platform, ""));
-    }
-    let (below, own) = host.split_once('.')?;
-    let platform = exact(own).filter(|platform| platform.hosts[0] == own)?;
-    let has_accounts_below = platform.places.iter().any(|place| matches!(place, Place::Below));
-    // Otherwise only a country or language may stand there: `de.linkedin.com`, `fr-fr.facebook.com`.
-    let is_country = below.len() == 2 || (below.len() == 5 && below.as_bytes()[2] == b'-');
-    match (has_accounts_below, is_country) {
-        (true, _) => Some((platform, below)),
-        (false, true) => Some((platform, "")),
-        (false, false) => None,
+fn address(text: &str) -> Result<Observable, Invalid> {
+    match Observable::parse(text) {
+        Ok(address) if matches!(address.kind(), Kind::Url | Kind::Domain) => Ok(address),
+        _ => Err(Invalid::Malformed("neither platform:name nor an address on a platform")),
     }
 }
 
-/// Accounts that the address names by number.
-fn numbered<'a>(platform: &str, path: [&'a str; 3], query: &'a str) -> Option<&'a str> {
-    let id = match (platform, path) {
-        ("x", ["i", "user", id]) => id,
-        ("facebook", ["profile.php", ..]) => query.split('&').find_map(|pair| pair.strip_prefix("id="))?,
-        ("facebook", ["people", _, id]) => id,
-        ("vk", [first, ..]) => first.strip_prefix("id")?,
-        _ => return None,
-    };
-    is_number(id).then_some(id)
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+fn decode(raw: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(raw).decode_utf8().ok()
 }
 
 fn join(platform: &str, raw: &str) -> Option<String> {
@@ -565,7 +234,21 @@ mod tests {
             (post, "twitter:1562640310273921025", Some("x:1562640310273921025")),
             (post, "youtube:aBc-_1", Some("youtube:aBc-_1")),
             (post, "telegram:example/12", Some("telegram:example/12")),
-            (post, "https://x.com/a/status/1", None),
+            (post, "https://x.com/a/status/1", Some("x:1")),
+            (post, "https://x.com/a", None),
+            (post, "https://example.com/a/status/1", None),
+            (post, "x:", None),
+            (post, "x:a b", None),
+            (group, "facebook:Example", Some("facebook:example")),
+            (
+                group,
+                "https://facebook.com/groups/Example.1/posts/2",
+                Some("facebook:example.1"),
+            ),
+            (group, "https://ok.ru/group/70000000000001", Some("ok:70000000000001")),
+            (group, "https://vk.com/club123", Some("vk:club123")),
+            (group, "https://reddit.com/r/Example", Some("reddit:example")),
+            (group, "https://facebook.com/Example", None),
         ] {
             assert_eq!(read(raw).ok().as_deref(), value, "{raw}");
         }

@@ -150,9 +150,11 @@ impl Kind {
     /// The kind that a name means: our own, or one that a report, MISP or STIX declares. Letter case does not matter,
     /// and `_` and `-` are the same.
     pub fn from_name(name: &str) -> Option<Kind> {
-        let name = name.trim().replace('_', "-").to_ascii_lowercase();
-        let own = Kind::ALL.iter().copied().find(|kind| kind.name() == name);
-        own.or_else(|| declared(&name))
+        let own = |name: &str| Kind::ALL.iter().copied().find(|kind| kind.name() == name);
+        own(name).or_else(|| {
+            let name = name.trim().replace('_', "-").to_ascii_lowercase();
+            own(&name).or_else(|| declared(&name))
+        })
     }
 
     /// The longest canonical value of this kind, in bytes.

@@ -246,7 +246,8 @@ fn read_as(kind: Kind, raw: &str) -> Result<String, Invalid> {
         Kind::Ipv6Network => network::ipv6_network(text),
         Kind::Asn => network::asn(text),
         Kind::Phone => network::phone(text),
-        Kind::Account | Kind::Page | Kind::Group | Kind::Channel => account::named(text),
+        Kind::Account | Kind::Page | Kind::Channel => account::named(text),
+        Kind::Group => account::group(text),
         Kind::Post => account::post(text),
         Kind::Hashtag => text::hashtag_declared(text),
         Kind::AdAccount => tag::ad_account(text),
@@ -273,4 +274,99 @@ fn with_layers(value: &str) -> String {
     let www = if value.starts_with("www.") { "www." } else { "" };
     let (before, query) = value.split_at(value.find('?').unwrap_or(value.len()));
     format!("http://{www}{before}/{query}#")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn look_ups_go_from_the_host_to_the_registrable_domain() {
+        for (raw, host, above) in [
+            (
+                "https://a.b.example.com/c",
+                "a.b.example.com",
+                vec!["a.b.example.com", "b.example.com", "example.com"],
+            ),
+            ("https://example.com:8080", "example.com", vec!["example.com"]),
+            (
+                "a.b.example.com",
+                "a.b.example.com",
+                vec!["b.example.com", "example.com"],
+            ),
+            ("example.com", "example.com", vec![]),
+            (
+                "a@mail.example.co.uk",
+                "mail.example.co.uk",
+                vec!["mail.example.co.uk", "example.co.uk"],
+            ),
+            ("a@www.example.com", "www.example.com", vec!["example.com"]),
+            (
+                "a.example.blogspot.com/b",
+                "a.example.blogspot.com",
+                vec!["a.example.blogspot.com", "example.blogspot.com"],
+            ),
+            ("user.github.io/a", "user.github.io", vec!["user.github.io"]),
+            ("192.0.2.1/a", "192.0.2.1", vec!["192.0.2.1"]),
+            ("192.0.2.1", "192.0.2.1", vec![]),
+            ("[2001:db8::1]:8080/a", "2001:db8::1", vec!["2001:db8::1"]),
+        ] {
+            let read = Observable::parse(raw).unwrap();
+            assert_eq!(read.host(), Some(host), "{raw}");
+            let parents = read.parents();
+            assert_eq!(
+                parents.iter().map(Observable::value).collect::<Vec<_>>(),
+                above,
+                "{raw}"
+            );
+            for parent in &parents {
+                assert_eq!(Observable::parse(parent.value()).as_ref(), Ok(parent), "{raw}");
+            }
+        }
+        let tag = Observable::parse("#example").unwrap();
+        assert_eq!((tag.host(), tag.parents(), tag.account()), (None, vec![], None));
+    }
+
+    #[test]
+    fn a_declared_kind_wins_where_text_cannot_decide() {
+        for (declared, raw, found) in [
+            (Kind::AndroidApp, "com.example.app", Ok(Kind::AndroidApp)),
+            (Kind::IosApp, "1234567890", Ok(Kind::IosApp)),
+            (Kind::Pdq, &*"0f".repeat(32), Ok(Kind::Pdq)),
+            (
+                Kind::CertificateFingerprint,
+                &*"0f".repeat(32),
+                Ok(Kind::CertificateFingerprint),
+            ),
+            (Kind::Url, "https://example.com", Ok(Kind::Domain)),
+            (Kind::Domain, "example.com/a", Ok(Kind::Url)),
+            (Kind::Domain, "192.0.2.1", Ok(Kind::Ipv4)),
+            (Kind::Ipv4, "2001:db8::1", Ok(Kind::Ipv6)),
+            (Kind::Md5, &*"0f".repeat(20), Err(Invalid::WrongKind)),
+            (Kind::Sha256, "example.com", Err(Invalid::WrongKind)),
+            (Kind::Hashtag, "example", Ok(Kind::Hashtag)),
+            (Kind::Text, "example.com", Ok(Kind::Text)),
+        ] {
+            assert_eq!(
+                Observable::parse_as(declared, raw).map(|read| read.kind()),
+                found,
+                "{declared} {raw}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_bound_is_held() {
+        let text = |bytes: usize| Observable::parse_as(Kind::Text, &"a".repeat(bytes));
+        assert!(text(16 * 1024).is_ok());
+        assert_eq!(text(16 * 1024 + 1), Err(Invalid::TooLong { max: 16 * 1024 }));
+        let spaced = |bytes: usize| Observable::parse_as(Kind::Text, &format!("a{}", " ".repeat(bytes - 1)));
+        assert!(spaced(RAW_BYTES_MAX).is_ok());
+        assert_eq!(spaced(RAW_BYTES_MAX + 1), Err(Invalid::TooLong { max: RAW_BYTES_MAX }));
+        assert_eq!(Observable::parse(&" ".repeat(RAW_BYTES_MAX)), Err(Invalid::Empty));
+        let narrative = |bytes: usize| Observable::parse_as(Kind::Narrative, &"a".repeat(bytes));
+        assert!(narrative(2 * 1024).is_ok() && narrative(2 * 1024 + 1).is_err());
+        let hashtag = |bytes: usize| Observable::parse(&format!("#{}", "a".repeat(bytes - 1)));
+        assert!(hashtag(512).is_ok() && hashtag(513).is_err());
+    }
 }

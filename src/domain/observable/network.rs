@@ -81,8 +81,28 @@ pub(super) fn phone(text: &str) -> Result<String, Invalid> {
     if !PHONE_DIGITS.contains(&(digits.len() - 1)) {
         return Err(Invalid::Malformed("a phone number has 7 to 15 digits"));
     }
-    let parsed = phonenumber::parse(None, &digits).map_err(|_| Invalid::Malformed("not a valid phone number"))?;
-    Ok(parsed.format().mode(phonenumber::Mode::E164).to_string())
+    let shortened = e164(&digits).ok_or(Invalid::Malformed("not a valid phone number"))?;
+    // The parser takes off what it holds for a trunk prefix, as the 0 in `+44 (0)20`, but also the first digit of some
+    // numbers that start like one. So its form counts only if it is a valid number, and its own.
+    match shortened {
+        (number, Validity::Valid) if e164(&number).is_some_and(|(again, _)| again == number) => Ok(number),
+        _ => Ok(digits),
+    }
+}
+
+enum Validity {
+    Valid,
+    Unknown,
+}
+
+fn e164(digits: &str) -> Option<(String, Validity)> {
+    let number = phonenumber::parse(None, digits).ok()?;
+    let validity = if number.is_valid() {
+        Validity::Valid
+    } else {
+        Validity::Unknown
+    };
+    Some((number.format().mode(phonenumber::Mode::E164).to_string(), validity))
 }
 
 #[cfg(test)]
@@ -116,6 +136,8 @@ mod tests {
             (phone, "+44 (0)20 7946 0123", Some("+442079460123")),
             (phone, "tel:+1-202-555-0123", Some("+12025550123")),
             (phone, "+39 06 1234 5678", Some("+390612345678")),
+            (phone, "+7 800 555 00 00", Some("+78005550000")),
+            (phone, "+7800001", Some("+7800001")),
             (phone, "020 7946 0123", None),
             (phone, "+1 202 555 CALL", None),
             (phone, "+12345", None),

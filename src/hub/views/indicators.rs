@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 
-use crate::domain::handling::{Embargo, Handling};
+use crate::domain::handling::Handling;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Indicator, State};
 use crate::domain::member::MemberKind;
@@ -54,7 +54,6 @@ pub struct Version {
 pub struct Record {
     /// Its id.
     pub id: IndicatorId,
-    observable: ObservableId,
     campaign: u32,
     next_of_observable: u32,
     /// When its state changes by itself.
@@ -142,11 +141,6 @@ impl Indicators {
         &self.classes[version.class as usize]
     }
 
-    /// The number of a version's class, for caches of decisions.
-    pub fn class_number(&self, version: &Version) -> u32 {
-        version.class
-    }
-
     /// What policy looks at in a version.
     pub fn subject(&self, version: &Version) -> Subject<'_> {
         let class = self.class(version);
@@ -166,9 +160,15 @@ impl Indicators {
     /// The indicator of a version, decoded. None is a defect of the program: what was applied can be decoded.
     pub fn decode(&self, version: &Version) -> Option<Indicator> {
         let handling = &self.class(version).handling;
-        let embargo_members = handling.embargo.as_ref().map(|embargo| embargo.members().to_vec()).unwrap_or_default();
+        let embargo_members = handling
+            .embargo
+            .as_ref()
+            .map(|embargo| embargo.members().to_vec())
+            .unwrap_or_default();
         let decoded = decode_indicator(&version.body, handling.audience().clone(), embargo_members);
-        decoded.inspect_err(|error| tracing::error!(%error, "a stored indicator cannot be decoded")).ok()
+        decoded
+            .inspect_err(|error| tracing::error!(%error, "a stored indicator cannot be decoded"))
+            .ok()
     }
 
     /// When the next embargo or validity ends.
@@ -191,8 +191,13 @@ impl Indicators {
         });
         let class = self.intern_class(indicator);
         let campaign = self.intern_campaign(indicator.content.campaign.as_str());
-        let version =
-            Version { ordinal: self.ordinal(), revision: indicator.revision, state, class, body: body.clone() };
+        let version = Version {
+            ordinal: self.ordinal(),
+            revision: indicator.revision,
+            state,
+            class,
+            body: body.clone(),
+        };
         let index = match self.find(indicator.id) {
             Some(index) => {
                 self.replace(index, version);
@@ -218,14 +223,19 @@ impl Indicators {
                 break;
             }
             let mut version = self.record(index).current.clone();
-            let expires_at =
-                self.decode(&version).and_then(|indicator| indicator.content.handling.expires_at);
+            let expires_at = self
+                .decode(&version)
+                .and_then(|indicator| indicator.content.handling.expires_at);
             version.ordinal = self.ordinal();
             version.state = match version.state {
                 State::Embargoed => State::Active,
                 _ => State::Expired,
             };
-            let next = if version.state == State::Active { expires_at } else { None };
+            let next = if version.state == State::Active {
+                expires_at
+            } else {
+                None
+            };
             self.replace(index, version);
             self.set_due(index, next);
         }
@@ -245,7 +255,6 @@ impl Indicators {
         *self.active_by_publisher.entry(indicator.publisher).or_default() += 1;
         self.records.push(Record {
             id: indicator.id,
-            observable,
             campaign: 0,
             next_of_observable,
             due: None,
@@ -284,7 +293,7 @@ impl Indicators {
         let mut handling = indicator.content.handling.clone();
         handling.expires_at = None;
         if let Some(embargo) = &mut handling.embargo {
-            *embargo = Embargo { until: Timestamp::default(), ..embargo.clone() };
+            embargo.until = Timestamp::default();
         }
         let owner_suffix = encode_audience(&handling);
         let class = Class {

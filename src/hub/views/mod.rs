@@ -40,10 +40,12 @@ impl Views {
             Event::IndicatorPublished { stored, request_id } | Event::IndicatorRevised { stored, request_id } => {
                 let record = self.indicators.put(stored, None);
                 let outcome = (record, stored.indicator.revision);
-                self.roster.remember_request(stored.indicator.publisher, request_id, outcome);
+                self.roster
+                    .remember_request(stored.indicator.publisher, request_id, outcome);
             }
             Event::IndicatorRetracted { stored } => {
-                self.indicators.put(stored, Some(crate::domain::indicator::State::Retracted));
+                self.indicators
+                    .put(stored, Some(crate::domain::indicator::State::Retracted));
             }
             Event::ClockTicked { now } => {
                 self.now = *now;

@@ -37,7 +37,11 @@ impl MemberRecord {
 
     /// Its rights at `ordinal`; none before it joined.
     pub fn viewer_at(&self, ordinal: u32) -> Option<&Arc<Viewer>> {
-        self.history.iter().rev().find(|(since, _)| *since < ordinal).map(|(_, viewer)| viewer)
+        self.history
+            .iter()
+            .rev()
+            .find(|(since, _)| *since < ordinal)
+            .map(|(_, viewer)| viewer)
     }
 
     /// What an earlier request with this id led to.
@@ -131,7 +135,9 @@ impl Roster {
 
     /// Remembers what a request id led to.
     pub fn remember_request(&mut self, member: MemberId, request_id: &str, outcome: (RecordIndex, u32)) {
-        let Some(member) = self.members.get_mut(&member) else { return };
+        let Some(member) = self.members.get_mut(&member) else {
+            return;
+        };
         if request_id.is_empty() || member.requests.insert(request_id.into(), outcome).is_some() {
             return;
         }
@@ -154,7 +160,12 @@ impl Roster {
                 self.change_viewer(*member, ordinal, |viewer| viewer.standing = *standing)
             }
             Event::GroupCreated { group, name } => {
-                let record = GroupRecord { id: *group, name: name.clone(), created_at: at, members: Vec::new() };
+                let record = GroupRecord {
+                    id: *group,
+                    name: name.clone(),
+                    created_at: at,
+                    members: Vec::new(),
+                };
                 self.groups.insert(*group, record);
                 false
             }
@@ -170,7 +181,13 @@ impl Roster {
                 }
                 self.change_viewer(*member, ordinal, |viewer| viewer.groups.retain(|held| held != group))
             }
-            Event::InvitationMade { invitation, member, agent, roles, expires_at } => {
+            Event::InvitationMade {
+                invitation,
+                member,
+                agent,
+                roles,
+                expires_at,
+            } => {
                 let record = InvitationRecord {
                     member: *member,
                     agent: agent.clone(),
@@ -202,7 +219,12 @@ impl Roster {
     }
 
     fn admit(&mut self, at: Timestamp, id: MemberId, name: &Name, kind: MemberKind, ordinal: u32) {
-        let viewer = Viewer { member: id, kind, standing: Standing::Active, groups: Vec::new() };
+        let viewer = Viewer {
+            member: id,
+            kind,
+            standing: Standing::Active,
+            groups: Vec::new(),
+        };
         let record = MemberRecord {
             id,
             name: name.clone(),
@@ -216,7 +238,9 @@ impl Roster {
     }
 
     fn change_viewer(&mut self, member: MemberId, ordinal: u32, change: impl FnOnce(&mut Viewer)) -> bool {
-        let Some(record) = self.members.get_mut(&member) else { return false };
+        let Some(record) = self.members.get_mut(&member) else {
+            return false;
+        };
         let mut viewer = Viewer::clone(record.viewer());
         change(&mut viewer);
         record.history.push((ordinal, Arc::new(viewer)));
@@ -227,14 +251,19 @@ impl Roster {
         if let Some(invitation) = issued.invitation.and_then(|id| self.invitations.get_mut(&id)) {
             invitation.used = Some(issued.clone());
         }
-        let Some(member) = self.members.get_mut(&issued.member) else { return };
-        let agent = member.agents.entry(issued.agent.clone()).or_insert_with(|| AgentRecord {
-            roles: issued.roles,
-            certificates: Vec::new(),
-            newest_serial: Vec::new(),
-            expires_at: issued.not_after,
-            revoked_at: None,
-        });
+        let Some(member) = self.members.get_mut(&issued.member) else {
+            return;
+        };
+        let agent = member
+            .agents
+            .entry(issued.agent.clone())
+            .or_insert_with(|| AgentRecord {
+                roles: issued.roles,
+                certificates: Vec::new(),
+                newest_serial: Vec::new(),
+                expires_at: issued.not_after,
+                revoked_at: None,
+            });
         agent.roles = issued.roles;
         agent.revoked_at = None;
         agent.newest_serial.clone_from(&issued.serial);

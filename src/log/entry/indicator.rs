@@ -17,8 +17,16 @@ use crate::domain::violation::Violation;
 
 /// The body of `indicator` that readers are sent: everything but audience and state.
 pub fn encode_indicator(indicator: &Indicator) -> Bytes {
-    let Indicator { id, publisher, publisher_kind, revision, content, published_at, revised_at, retraction_reason } =
-        indicator;
+    let Indicator {
+        id,
+        publisher,
+        publisher_kind,
+        revision,
+        content,
+        published_at,
+        revised_at,
+        retraction_reason,
+    } = indicator;
     let Content {
         observable,
         raw,
@@ -84,12 +92,21 @@ pub fn encode_audience(handling: &Handling) -> Bytes {
     let message = stored::Handling {
         member_ids: names(handling.audience().members()),
         group_ids: handling.audience().groups().iter().map(GroupId::to_string).collect(),
-        embargo_member_ids: handling.embargo.as_ref().map(|embargo| names(embargo.members())).unwrap_or_default(),
+        embargo_member_ids: handling
+            .embargo
+            .as_ref()
+            .map(|embargo| names(embargo.members()))
+            .unwrap_or_default(),
         ..stored::Handling::default()
     };
     match message == stored::Handling::default() {
         true => Bytes::new(),
-        false => stored::Indicator { handling: Some(message), ..Default::default() }.encode_to_vec().into(),
+        false => stored::Indicator {
+            handling: Some(message),
+            ..Default::default()
+        }
+        .encode_to_vec()
+        .into(),
     }
 }
 
@@ -98,19 +115,36 @@ pub(super) fn stored_audience(indicator: &Indicator) -> Option<stored::Audience>
     let ids = |members: &[MemberId]| members.iter().map(|member| id_bytes(member.0)).collect();
     let audience = stored::Audience {
         member_ids: ids(handling.audience().members()),
-        group_ids: handling.audience().groups().iter().map(|group| id_bytes(group.0)).collect(),
-        embargo_member_ids: handling.embargo.as_ref().map(|embargo| ids(embargo.members())).unwrap_or_default(),
+        group_ids: handling
+            .audience()
+            .groups()
+            .iter()
+            .map(|group| id_bytes(group.0))
+            .collect(),
+        embargo_member_ids: handling
+            .embargo
+            .as_ref()
+            .map(|embargo| ids(embargo.members()))
+            .unwrap_or_default(),
     };
     (audience != stored::Audience::default()).then_some(audience)
 }
 
-pub(super) fn decode_stored(
-    body: Bytes,
-    audience: Option<stored::Audience>,
-) -> Result<StoredIndicator, DecodeError> {
-    let stored::Audience { member_ids, group_ids, embargo_member_ids } = audience.unwrap_or_default();
-    let members = |ids: &[Bytes]| ids.iter().map(|id| uuid(id).map(MemberId)).collect::<Result<Vec<_>, _>>();
-    let groups = group_ids.iter().map(|id| uuid(id).map(GroupId)).collect::<Result<Vec<_>, _>>()?;
+pub(super) fn decode_stored(body: Bytes, audience: Option<stored::Audience>) -> Result<StoredIndicator, DecodeError> {
+    let stored::Audience {
+        member_ids,
+        group_ids,
+        embargo_member_ids,
+    } = audience.unwrap_or_default();
+    let members = |ids: &[Bytes]| {
+        ids.iter()
+            .map(|id| uuid(id).map(MemberId))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let groups = group_ids
+        .iter()
+        .map(|id| uuid(id).map(GroupId))
+        .collect::<Result<Vec<_>, _>>()?;
     let audience = Audience::new(members(&member_ids)?, groups).map_err(violation)?;
     let indicator = decode(&body, audience, members(&embargo_member_ids)?)?;
     Ok(StoredIndicator { indicator, body })
@@ -166,11 +200,17 @@ fn decode(body: &Bytes, audience: Audience, embargo_members: Vec<MemberId>) -> R
         },
         campaign: text("campaign", &campaign)?,
         attribution: text("attribution", &attribution)?,
-        ttps: ttps.iter().map(|ttp| Ttp::parse("ttps", ttp).map_err(violation)).collect::<Result<_, _>>()?,
+        ttps: ttps
+            .iter()
+            .map(|ttp| Ttp::parse("ttps", ttp).map_err(violation))
+            .collect::<Result<_, _>>()?,
         targets: decode_targets(targets.unwrap_or_default())?,
         first_seen: first_seen.map(time),
         last_seen: last_seen.map(time),
-        tags: tags.iter().map(|tag| Tag::parse("tags", tag).map_err(violation)).collect::<Result<_, _>>()?,
+        tags: tags
+            .iter()
+            .map(|tag| Tag::parse("tags", tag).map_err(violation))
+            .collect::<Result<_, _>>()?,
         note: text("note", &note)?,
         evidence: evidence.into_iter().map(decode_evidence).collect::<Result<_, _>>()?,
         handling: decode_handling(handling.unwrap_or_default(), audience, embargo_members)?,
@@ -178,7 +218,9 @@ fn decode(body: &Bytes, audience: Audience, embargo_members: Vec<MemberId>) -> R
     };
     Ok(Indicator {
         id: id.parse::<IndicatorId>().map_err(|_| DecodeError::Unknown("id"))?,
-        publisher: publisher_id.parse::<MemberId>().map_err(|_| DecodeError::Unknown("publisher_id"))?,
+        publisher: publisher_id
+            .parse::<MemberId>()
+            .map_err(|_| DecodeError::Unknown("publisher_id"))?,
         publisher_kind: item(&MemberKind::ALL, publisher_kind, "publisher_kind")?,
         revision,
         content,
@@ -222,7 +264,11 @@ fn stored_targets(targets: &Targets) -> Option<stored::Targets> {
 }
 
 fn decode_targets(targets: stored::Targets) -> Result<Targets, DecodeError> {
-    let stored::Targets { countries, languages, events } = targets;
+    let stored::Targets {
+        countries,
+        languages,
+        events,
+    } = targets;
     Ok(Targets {
         countries: countries
             .iter()
@@ -232,7 +278,10 @@ fn decode_targets(targets: stored::Targets) -> Result<Targets, DecodeError> {
             .iter()
             .map(|code| Code::language("languages", code).map_err(violation))
             .collect::<Result<_, _>>()?,
-        events: events.iter().map(|event| text("events", event)).collect::<Result<_, _>>()?,
+        events: events
+            .iter()
+            .map(|event| text("events", event))
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -240,18 +289,30 @@ fn stored_evidence(evidence: &Evidence) -> stored::Evidence {
     stored::Evidence {
         description: evidence.description.as_str().to_owned(),
         reference: evidence.reference.as_str().to_owned(),
-        sha256: evidence.sha256.map(|hash| Bytes::copy_from_slice(&hash)).unwrap_or_default(),
+        sha256: evidence
+            .sha256
+            .map(|hash| Bytes::copy_from_slice(&hash))
+            .unwrap_or_default(),
     }
 }
 
 fn decode_evidence(evidence: stored::Evidence) -> Result<Evidence, DecodeError> {
-    let stored::Evidence { description, reference, sha256 } = evidence;
+    let stored::Evidence {
+        description,
+        reference,
+        sha256,
+    } = evidence;
     Ok(Evidence {
         description: text("evidence.description", &description)?,
         reference: text("evidence.reference", &reference)?,
         sha256: match sha256.is_empty() {
             true => None,
-            false => Some(sha256.as_ref().try_into().map_err(|_| DecodeError::Unknown("evidence.sha256"))?),
+            false => Some(
+                sha256
+                    .as_ref()
+                    .try_into()
+                    .map_err(|_| DecodeError::Unknown("evidence.sha256"))?,
+            ),
         },
     })
 }
@@ -264,7 +325,11 @@ fn stored_time(time: Timestamp) -> StoredTime {
 }
 
 fn time(time: StoredTime) -> Timestamp {
-    Timestamp(time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos) / 1_000))
+    Timestamp(
+        time.seconds
+            .saturating_mul(1_000_000)
+            .saturating_add(i64::from(time.nanos) / 1_000),
+    )
 }
 
 fn text<const BYTES_MAX: usize>(field: &'static str, text: &str) -> Result<Text<BYTES_MAX>, DecodeError> {

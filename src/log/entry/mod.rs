@@ -203,7 +203,13 @@ impl Entry {
             member_id: id_bytes(actor.member.0),
             agent: actor.agent.to_string(),
         });
-        stored::Entry { at: self.at.0, actor, event: Some(encode_event(&self.event)) }.encode_to_vec().into()
+        stored::Entry {
+            at: self.at.0,
+            actor,
+            event: Some(encode_event(&self.event)),
+        }
+        .encode_to_vec()
+        .into()
     }
 
     /// The entry in stored bytes.
@@ -211,12 +217,17 @@ impl Entry {
         let stored::Entry { at, actor, event } = stored::Entry::decode(bytes)?;
         let actor = match actor {
             None => None,
-            Some(stored::Actor { member_id, agent }) => {
-                Some(Actor { member: MemberId(uuid(&member_id)?), agent: roster::agent(&agent)? })
-            }
+            Some(stored::Actor { member_id, agent }) => Some(Actor {
+                member: MemberId(uuid(&member_id)?),
+                agent: roster::agent(&agent)?,
+            }),
         };
         let event = decode_event(event.ok_or(DecodeError::Unknown("event"))?)?;
-        Ok(Entry { at: Timestamp(at), actor, event })
+        Ok(Entry {
+            at: Timestamp(at),
+            actor,
+            event,
+        })
     }
 
     /// The indicator that the entry speaks of, if any.
@@ -237,12 +248,20 @@ fn encode_event(event: &Event) -> stored::entry::Event {
         Event::IndicatorPublished { stored, request_id } => {
             let (indicator, audience) = parts(stored);
             let request_id = request_id.to_string();
-            Stored::IndicatorPublished(stored::IndicatorPublished { indicator, audience, request_id })
+            Stored::IndicatorPublished(stored::IndicatorPublished {
+                indicator,
+                audience,
+                request_id,
+            })
         }
         Event::IndicatorRevised { stored, request_id } => {
             let (indicator, audience) = parts(stored);
             let request_id = request_id.to_string();
-            Stored::IndicatorRevised(stored::IndicatorRevised { indicator, audience, request_id })
+            Stored::IndicatorRevised(stored::IndicatorRevised {
+                indicator,
+                audience,
+                request_id,
+            })
         }
         Event::IndicatorRetracted { stored } => {
             let (indicator, audience) = parts(stored);
@@ -256,17 +275,31 @@ fn encode_event(event: &Event) -> stored::entry::Event {
 fn decode_event(event: stored::entry::Event) -> Result<Event, DecodeError> {
     use stored::entry::Event as Stored;
     Ok(match event {
-        Stored::IndicatorPublished(stored::IndicatorPublished { indicator, audience, request_id }) => {
+        Stored::IndicatorPublished(stored::IndicatorPublished {
+            indicator,
+            audience,
+            request_id,
+        }) => {
             let stored = Box::new(indicator::decode_stored(indicator, audience)?);
-            Event::IndicatorPublished { stored, request_id: request_id.into() }
+            Event::IndicatorPublished {
+                stored,
+                request_id: request_id.into(),
+            }
         }
-        Stored::IndicatorRevised(stored::IndicatorRevised { indicator, audience, request_id }) => {
+        Stored::IndicatorRevised(stored::IndicatorRevised {
+            indicator,
+            audience,
+            request_id,
+        }) => {
             let stored = Box::new(indicator::decode_stored(indicator, audience)?);
-            Event::IndicatorRevised { stored, request_id: request_id.into() }
+            Event::IndicatorRevised {
+                stored,
+                request_id: request_id.into(),
+            }
         }
-        Stored::IndicatorRetracted(stored::IndicatorRetracted { indicator, audience }) => {
-            Event::IndicatorRetracted { stored: Box::new(indicator::decode_stored(indicator, audience)?) }
-        }
+        Stored::IndicatorRetracted(stored::IndicatorRetracted { indicator, audience }) => Event::IndicatorRetracted {
+            stored: Box::new(indicator::decode_stored(indicator, audience)?),
+        },
         Stored::ClockTicked(stored::ClockTicked { now }) => Event::ClockTicked { now: Timestamp(now) },
         roster_event => roster::decode(roster_event)?,
     })
@@ -274,7 +307,9 @@ fn decode_event(event: stored::entry::Event) -> Result<Event, DecodeError> {
 
 /// The number of `item` on disk: its place in `all`, from 1, so that 0 stays "unspecified".
 fn number<T: PartialEq>(all: &[T], item: &T) -> u32 {
-    all.iter().position(|candidate| candidate == item).map_or(0, |place| place as u32 + 1)
+    all.iter()
+        .position(|candidate| candidate == item)
+        .map_or(0, |place| place as u32 + 1)
 }
 
 fn item<T: Copy>(all: &[T], number: u32, field: &'static str) -> Result<T, DecodeError> {

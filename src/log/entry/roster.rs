@@ -11,24 +11,28 @@ use crate::domain::member::{MemberKind, Name, Role, Roles, Standing};
 pub(super) fn encode(event: &Event) -> stored::entry::Event {
     use stored::entry::Event as Stored;
     match event {
-        Event::HubCreated { name, trust_domain } => {
-            Stored::HubCreated(stored::HubCreated { name: name.clone(), trust_domain: trust_domain.clone() })
-        }
+        Event::HubCreated { name, trust_domain } => Stored::HubCreated(stored::HubCreated {
+            name: name.clone(),
+            trust_domain: trust_domain.clone(),
+        }),
         Event::MemberAdmitted { member, name, kind } => Stored::MemberAdmitted(stored::MemberAdmitted {
             member_id: id_bytes(member.0),
             name: name.to_string(),
             kind: number(&MemberKind::ALL, kind),
         }),
-        Event::MemberStandingChanged { member, standing, reason } => {
-            Stored::MemberStandingChanged(stored::MemberStandingChanged {
-                member_id: id_bytes(member.0),
-                standing: number(&Standing::ALL, standing),
-                reason: reason.clone(),
-            })
-        }
-        Event::GroupCreated { group, name } => {
-            Stored::GroupCreated(stored::GroupCreated { group_id: id_bytes(group.0), name: name.to_string() })
-        }
+        Event::MemberStandingChanged {
+            member,
+            standing,
+            reason,
+        } => Stored::MemberStandingChanged(stored::MemberStandingChanged {
+            member_id: id_bytes(member.0),
+            standing: number(&Standing::ALL, standing),
+            reason: reason.clone(),
+        }),
+        Event::GroupCreated { group, name } => Stored::GroupCreated(stored::GroupCreated {
+            group_id: id_bytes(group.0),
+            name: name.to_string(),
+        }),
         Event::GroupMemberAdded { group, member } => Stored::GroupMemberAdded(stored::GroupMemberAdded {
             group_id: id_bytes(group.0),
             member_id: id_bytes(member.0),
@@ -37,15 +41,19 @@ pub(super) fn encode(event: &Event) -> stored::entry::Event {
             group_id: id_bytes(group.0),
             member_id: id_bytes(member.0),
         }),
-        Event::InvitationMade { invitation, member, agent, roles, expires_at } => {
-            Stored::InvitationMade(stored::InvitationMade {
-                invitation_id: id_bytes(invitation.0),
-                member_id: id_bytes(member.0),
-                agent: agent.to_string(),
-                roles: role_numbers(*roles),
-                expires_at: expires_at.0,
-            })
-        }
+        Event::InvitationMade {
+            invitation,
+            member,
+            agent,
+            roles,
+            expires_at,
+        } => Stored::InvitationMade(stored::InvitationMade {
+            invitation_id: id_bytes(invitation.0),
+            member_id: id_bytes(member.0),
+            agent: agent.to_string(),
+            roles: role_numbers(*roles),
+            expires_at: expires_at.0,
+        }),
         Event::CertificateIssued(issued) => Stored::CertificateIssued(encode_certificate(issued)),
         Event::AgentRevoked { member, agent, reason } => Stored::AgentRevoked(stored::AgentRevoked {
             member_id: id_bytes(member.0),
@@ -83,32 +91,53 @@ pub(super) fn decode(event: stored::entry::Event) -> Result<Event, DecodeError> 
             name: self::name(&name)?,
             kind: item(&MemberKind::ALL, kind, "kind")?,
         },
-        Stored::MemberStandingChanged(stored::MemberStandingChanged { member_id, standing, reason }) => {
+        Stored::MemberStandingChanged(stored::MemberStandingChanged {
+            member_id,
+            standing,
+            reason,
+        }) => {
             let standing = item(&Standing::ALL, standing, "standing")?;
-            Event::MemberStandingChanged { member: MemberId(uuid(&member_id)?), standing, reason }
-        }
-        Stored::GroupCreated(stored::GroupCreated { group_id, name }) => {
-            Event::GroupCreated { group: GroupId(uuid(&group_id)?), name: self::name(&name)? }
-        }
-        Stored::GroupMemberAdded(stored::GroupMemberAdded { group_id, member_id }) => {
-            Event::GroupMemberAdded { group: GroupId(uuid(&group_id)?), member: MemberId(uuid(&member_id)?) }
-        }
-        Stored::GroupMemberRemoved(stored::GroupMemberRemoved { group_id, member_id }) => {
-            Event::GroupMemberRemoved { group: GroupId(uuid(&group_id)?), member: MemberId(uuid(&member_id)?) }
-        }
-        Stored::InvitationMade(stored::InvitationMade { invitation_id, member_id, agent, roles, expires_at }) => {
-            Event::InvitationMade {
-                invitation: InvitationId(uuid(&invitation_id)?),
+            Event::MemberStandingChanged {
                 member: MemberId(uuid(&member_id)?),
-                agent: self::agent(&agent)?,
-                roles: self::roles(&roles)?,
-                expires_at: Timestamp(expires_at),
+                standing,
+                reason,
             }
         }
+        Stored::GroupCreated(stored::GroupCreated { group_id, name }) => Event::GroupCreated {
+            group: GroupId(uuid(&group_id)?),
+            name: self::name(&name)?,
+        },
+        Stored::GroupMemberAdded(stored::GroupMemberAdded { group_id, member_id }) => Event::GroupMemberAdded {
+            group: GroupId(uuid(&group_id)?),
+            member: MemberId(uuid(&member_id)?),
+        },
+        Stored::GroupMemberRemoved(stored::GroupMemberRemoved { group_id, member_id }) => Event::GroupMemberRemoved {
+            group: GroupId(uuid(&group_id)?),
+            member: MemberId(uuid(&member_id)?),
+        },
+        Stored::InvitationMade(stored::InvitationMade {
+            invitation_id,
+            member_id,
+            agent,
+            roles,
+            expires_at,
+        }) => Event::InvitationMade {
+            invitation: InvitationId(uuid(&invitation_id)?),
+            member: MemberId(uuid(&member_id)?),
+            agent: self::agent(&agent)?,
+            roles: self::roles(&roles)?,
+            expires_at: Timestamp(expires_at),
+        },
         Stored::CertificateIssued(issued) => Event::CertificateIssued(Box::new(decode_certificate(issued)?)),
-        Stored::AgentRevoked(stored::AgentRevoked { member_id, agent, reason }) => {
-            Event::AgentRevoked { member: MemberId(uuid(&member_id)?), agent: self::agent(&agent)?, reason }
-        }
+        Stored::AgentRevoked(stored::AgentRevoked {
+            member_id,
+            agent,
+            reason,
+        }) => Event::AgentRevoked {
+            member: MemberId(uuid(&member_id)?),
+            agent: self::agent(&agent)?,
+            reason,
+        },
         Stored::IndicatorPublished(_)
         | Stored::IndicatorRevised(_)
         | Stored::IndicatorRetracted(_)
@@ -160,5 +189,8 @@ fn role_numbers(roles: Roles) -> Vec<u32> {
 }
 
 fn roles(numbers: &[u32]) -> Result<Roles, DecodeError> {
-    numbers.iter().map(|number| item(&Role::ALL, *number, "roles")).collect()
+    numbers
+        .iter()
+        .map(|number| item(&Role::ALL, *number, "roles"))
+        .collect()
 }

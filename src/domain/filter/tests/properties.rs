@@ -135,91 +135,48 @@ prop_compose! {
     }
 }
 
-/// Splits and compares whole lists of strings: slow, and unlike what it checks.
+/// Compares whole lists of strings, collected anew each time: slow, and unlike what it checks.
 fn naive_matches(filter: &Filter, indicator: &Indicator) -> bool {
     let content = &indicator.content;
-    let parts = |text: &str| text.to_lowercase().split('.').map(String::from).collect::<Vec<_>>();
-    let value = content.observable.value().to_string();
-    let host = parts(value.split('/').next().unwrap().split('@').next_back().unwrap());
-    let suffix_holds = |suffix: &String| {
-        let labels: Vec<_> = parts(suffix)
-            .into_iter()
-            .filter(|label| label != "*" && !label.is_empty())
-            .collect();
-        host.ends_with(&labels)
-    };
-    let ttp_holds = |head: &String| {
-        content
-            .ttps
-            .iter()
-            .any(|ttp| parts(ttp.as_str()).starts_with(&parts(head)))
-    };
-    let mut failed = Vec::new();
-    let mut fail_unless = |name, is_open: bool, holds: bool| {
-        if !is_open && !holds {
-            failed.push(name);
-        }
-    };
-    let names = |list: &[Text<200>]| list.iter().map(|text| text.as_str().to_string()).collect::<Vec<_>>();
-    let events = names(&content.targets.events);
+    let names = |texts: &[Text<200>]| texts.iter().map(|text| text.as_str().to_string()).collect::<Vec<_>>();
     let tags: Vec<_> = content.tags.iter().map(|tag| tag.as_str().to_string()).collect();
-    fail_unless(
-        "kind",
-        filter.kinds.is_empty(),
-        filter.kinds.contains(&content.observable.kind()),
-    );
-    let campaign = content.campaign.as_str().to_string();
-    fail_unless(
-        "campaign",
-        filter.campaigns.is_empty(),
-        filter.campaigns.contains(&campaign),
-    );
-    fail_unless("ttp", filter.ttps.is_empty(), filter.ttps.iter().any(ttp_holds));
-    let countries = filter
-        .target_countries
-        .iter()
-        .any(|code| content.targets.countries.contains(code));
-    fail_unless("country", filter.target_countries.is_empty(), countries);
-    let languages = filter
-        .target_languages
-        .iter()
-        .any(|code| content.targets.languages.contains(code));
-    fail_unless("language", filter.target_languages.is_empty(), languages);
-    fail_unless(
-        "event",
-        filter.target_events.is_empty(),
-        filter.target_events.iter().any(|e| events.contains(e)),
-    );
-    fail_unless(
-        "tag",
-        filter.tags.is_empty(),
-        filter.tags.iter().any(|tag| tags.contains(tag)),
-    );
-    let kinds = &filter.publisher_kinds;
-    fail_unless(
-        "publisher kind",
-        kinds.is_empty(),
-        kinds.contains(&indicator.publisher_kind),
-    );
-    fail_unless(
-        "publisher",
-        filter.publishers.is_empty(),
-        filter.publishers.contains(&indicator.publisher),
-    );
-    fail_unless("confidence", false, content.confidence.value() >= filter.confidence_min);
-    fail_unless(
-        "verdict",
-        filter.verdicts.is_empty(),
-        filter.verdicts.contains(&content.verdict),
-    );
     let rank = |severity: Option<Severity>| severity.map_or(0, |severity| severity as usize + 1);
-    fail_unless("severity", false, rank(content.severity) >= rank(filter.severity_min));
-    fail_unless(
-        "suffix",
-        filter.value_suffixes.is_empty(),
-        filter.value_suffixes.iter().any(suffix_holds),
-    );
-    failed.is_empty()
+    [
+        meet(&filter.kinds, &[content.observable.kind()]),
+        meet(&filter.campaigns, &names(std::slice::from_ref(&content.campaign))),
+        meet(&filter.target_countries, &content.targets.countries),
+        meet(&filter.target_languages, &content.targets.languages),
+        meet(&filter.target_events, &names(&content.targets.events)),
+        meet(&filter.tags, &tags),
+        meet(&filter.publisher_kinds, &[indicator.publisher_kind]),
+        meet(&filter.publishers, &[indicator.publisher]),
+        meet(&filter.verdicts, &[content.verdict]),
+        content.confidence.value() >= filter.confidence_min,
+        rank(content.severity) >= rank(filter.severity_min),
+        naive_ttps(&filter.ttps, &content.ttps),
+        naive_suffixes(&filter.value_suffixes, content.observable.value()),
+    ]
+    .iter()
+    .all(|holds| *holds)
+}
+
+fn meet<T: PartialEq>(wanted: &[T], stated: &[T]) -> bool {
+    wanted.is_empty() || stated.iter().any(|one| wanted.contains(one))
+}
+
+fn parts(text: &str) -> Vec<String> {
+    let parts = text.split('.').map(str::to_lowercase);
+    parts.filter(|part| !part.is_empty() && part != "*").collect()
+}
+
+fn naive_ttps(heads: &[String], ttps: &[Ttp]) -> bool {
+    let is_below = |head: &String| ttps.iter().any(|ttp| parts(ttp.as_str()).starts_with(&parts(head)));
+    heads.is_empty() || heads.iter().any(is_below)
+}
+
+fn naive_suffixes(suffixes: &[String], value: &str) -> bool {
+    let host = value.split('/').next().unwrap().split('@').next_back().unwrap();
+    suffixes.is_empty() || suffixes.iter().any(|suffix| parts(host).ends_with(&parts(suffix)))
 }
 
 /// The same filter, written differently: every list turned, repeated and respelt.

@@ -1,0 +1,167 @@
+//! What the hub answers, as messages. An indicator is never encoded here: its bytes are as old as its publication.
+
+use bytes::Bytes;
+
+use crate::domain::indicator::State;
+use crate::domain::member::{MemberKind, Role, Standing};
+use crate::domain::observable::Observable;
+use crate::domain::policy::Release;
+use crate::hub::Sighting;
+use crate::hub::digest::Digest;
+use crate::hub::feed::RemovalReason;
+use crate::hub::publish::{Outcome, Rejection, RejectionCode};
+use crate::hub::query::{Campaign, Relation};
+use crate::hub::roster::{AgentCard, GroupCard, MemberCard};
+
+use super::{number, time, wire};
+
+/// The encoded field `state` of `Indicator` (number 25) for each [`State`], in the order of `State::ALL`.
+static STATE_FIELDS: [[u8; 3]; 4] = [[0xc8, 0x01, 1], [0xc8, 0x01, 2], [0xc8, 0x01, 3], [0xc8, 0x01, 4]];
+
+/// The encoded fields of one `Indicator`: the body as it was published, its present state, and for the owner the audience.
+pub fn indicator_parts(release: &Release<Sighting>) -> Vec<Bytes> {
+    let sighting = release.body();
+    let place = State::ALL
+        .iter()
+        .position(|state| *state == sighting.state)
+        .unwrap_or_default();
+    let mut parts = vec![sighting.body.clone(), Bytes::from_static(&STATE_FIELDS[place])];
+    if release.is_own() {
+        parts.push(sighting.owner_suffix.clone());
+    }
+    parts
+}
+
+/// An observable.
+pub fn observable(observable: &Observable) -> wire::Observable {
+    wire::Observable {
+        kind: super::kind_number(observable.kind()),
+        value: observable.value().to_owned(),
+    }
+}
+
+/// How a match speaks of the value that was asked.
+pub fn relation(relation: Relation) -> i32 {
+    match relation {
+        Relation::Exact => wire::MatchRelation::Exact.into(),
+        Relation::Host => wire::MatchRelation::Host.into(),
+        Relation::Parent => wire::MatchRelation::Parent.into(),
+    }
+}
+
+/// What left a mirror.
+pub fn removal((id, reason): (crate::domain::id::IndicatorId, RemovalReason)) -> wire::Removal {
+    let reason = match reason {
+        RemovalReason::Retracted => wire::RemovalReason::Retracted,
+        RemovalReason::Expired => wire::RemovalReason::Expired,
+        RemovalReason::NoLongerVisible => wire::RemovalReason::NoLongerVisible,
+    };
+    wire::Removal {
+        id: id.to_string(),
+        reason: reason.into(),
+    }
+}
+
+/// The sum that a mirror must have.
+pub fn digest(digest: Digest) -> wire::Digest {
+    wire::Digest {
+        count: digest.count,
+        hash: digest.sum.to_le_bytes().to_vec(),
+    }
+}
+
+/// What became of one item.
+pub fn outcome(outcome: Outcome) -> wire::PublishResult {
+    use wire::publish_result::Outcome as Wire;
+    let outcome = match outcome {
+        Outcome::Accepted { id, revision } => Wire::Accepted(wire::Accepted {
+            id: id.to_string(),
+            revision,
+        }),
+        Outcome::Duplicate { id, revision } => Wire::Duplicate(wire::Duplicate {
+            id: id.to_string(),
+            revision,
+        }),
+        Outcome::Rejected(Rejection {
+            violation,
+            code,
+            retry_after,
+        }) => {
+            let code = match code {
+                RejectionCode::Invalid => "INVALID",
+                RejectionCode::NotFound => "NOT_FOUND",
+            };
+            let retry_after_ms = retry_after.map_or(0, |delay| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX));
+            Wire::Rejected(wire::Rejected {
+                field: violation.field,
+                reason: violation.reason,
+                code: code.to_owned(),
+                retry_after_ms,
+            })
+        }
+    };
+    wire::PublishResult { outcome: Some(outcome) }
+}
+
+/// A member.
+pub fn member(card: &MemberCard) -> wire::Member {
+    wire::Member {
+        id: card.id.to_string(),
+        name: card.name.to_string(),
+        kind: number(&MemberKind::ALL, &card.kind),
+        standing: number(&Standing::ALL, &card.standing),
+        admitted_at: Some(time(card.admitted_at)),
+    }
+}
+
+/// A group.
+pub fn group(card: &GroupCard) -> wire::Group {
+    wire::Group {
+        id: card.id.to_string(),
+        name: card.name.to_string(),
+        member_ids: card.members.iter().map(ToString::to_string).collect(),
+        created_at: Some(time(card.created_at)),
+    }
+}
+
+/// An agent.
+pub fn agent(card: &AgentCard) -> wire::Agent {
+    wire::Agent {
+        member_id: card.member.to_string(),
+        name: card.name.to_string(),
+        roles: card.roles.iter().map(|role| number(&Role::ALL, &role)).collect(),
+        certificate_serial: card.serial.iter().map(|byte| format!("{byte:02x}")).collect(),
+        certificate_expires_at: Some(time(card.expires_at)),
+        revoked_at: card.revoked_at.map(time),
+    }
+}
+
+/// A campaign as the caller sees it.
+pub fn campaign(campaign: Campaign) -> wire::CampaignSummary {
+    let Campaign {
+        name,
+        attributions,
+        countries,
+        languages,
+        events,
+        ttps,
+        publishers,
+        indicators,
+        first_seen,
+        last_seen,
+    } = campaign;
+    wire::CampaignSummary {
+        name,
+        attributions,
+        targets: Some(wire::Targets {
+            countries: countries.iter().map(|code| code.as_str().to_owned()).collect(),
+            languages: languages.iter().map(|code| code.as_str().to_owned()).collect(),
+            events,
+        }),
+        ttps,
+        publisher_ids: publishers.iter().map(ToString::to_string).collect(),
+        indicators,
+        first_seen: Some(time(first_seen)),
+        last_seen: Some(time(last_seen)),
+    }
+}

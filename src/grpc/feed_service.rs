@@ -1,0 +1,123 @@
+//! Feeds: the hub's batches as a stream of encoded responses.
+
+use std::pin::Pin;
+
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::domain::filter::Filter;
+use crate::domain::violation::Violation;
+use crate::hub::Hub;
+use crate::hub::feed::{Batch, Feed};
+use crate::pki::Peer;
+
+use super::encoded::Encoded;
+use super::server::feed_service_server::FeedService;
+use super::{access, convert, status, wire};
+
+/// Responses made ahead of a slow subscriber. What it does not read is not made: it costs the hub no more than this.
+const RESPONSES_AHEAD_MAX: usize = 2;
+
+/// Longest name of a subscription, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+pub struct Service {
+    hub: Hub,
+}
+
+impl Service {
+    pub fn new(hub: Hub) -> Service {
+        Service { hub }
+    }
+}
+
+#[tonic::async_trait]
+impl FeedService for Service {
+    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<wire::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let caller = access::caller(&request)?;
+        let peer = access::peer(&request)?;
+        let wire::SubscribeRequest {
+            filter,
+            cursor,
+            name,
+            until_live,
+        } = request.into_inner();
+        if name.len() > NAME_BYTES_MAX {
+            let reason = format!("must have at most {NAME_BYTES_MAX} bytes");
+            return Err(status::invalid(Violation::new("name", reason)));
+        }
+        let filter = match filter {
+            None => Filter::default(),
+            Some(filter) => convert::filter(filter).map_err(|violation| status::invalid(violation.within("filter")))?,
+        };
+        let feed = self.hub.subscribe(&caller, filter, &cursor).map_err(status::from_hub)?;
+        let (responses, stream) = tokio::sync::mpsc::channel(RESPONSES_AHEAD_MAX);
+        tracing::info!(member = %caller.member, agent = %caller.agent, name, "feed opened");
+        tokio::spawn(send_all(feed, peer, until_live, responses));
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+}
+
+async fn send_all(
+    mut feed: Feed,
+    peer: Peer,
+    until_live: bool,
+    responses: tokio::sync::mpsc::Sender<Result<Encoded, Status>>,
+) {
+    loop {
+        let Ok(room) = responses.reserve().await else { break };
+        let batch = tokio::select! {
+            () = peer.cut().cancelled() => {
+                room.send(Err(Status::unauthenticated("the agent's rights have ended")));
+                break;
+            }
+            () = responses.closed() => break,
+            batch = feed.next() => batch,
+        };
+        match batch {
+            Ok(batch) => {
+                let last = until_live && batch.live.is_some();
+                metrics::counter!("clearinghouse_feed_upserts_total").increment(batch.upserts.len() as u64);
+                metrics::counter!("clearinghouse_feed_removals_total").increment(batch.removals.len() as u64);
+                room.send(Ok(response(batch)));
+                if last {
+                    break;
+                }
+            }
+            Err(error) => {
+                room.send(Err(status::from_hub(error)));
+                break;
+            }
+        }
+    }
+}
+
+/// Number of the field `upserts` in `SubscribeResponse`.
+const UPSERTS: u32 = 1;
+
+fn response(batch: Batch) -> Encoded {
+    let Batch {
+        upserts,
+        removals,
+        cursor,
+        live,
+    } = batch;
+    let mut response = Encoded::default();
+    for release in &upserts {
+        response.push_field(UPSERTS, &convert::indicator_parts(release));
+    }
+    response.push_message(&wire::SubscribeResponse {
+        upserts: Vec::new(),
+        removals: removals.into_iter().map(convert::removal).collect(),
+        cursor: cursor.into(),
+        live: live.is_some(),
+        digest: live.map(convert::digest),
+    });
+    response
+}

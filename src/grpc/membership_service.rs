@@ -1,0 +1,266 @@
+//! Members, groups, agents and certificates.
+
+use tonic::{Request, Response, Status};
+
+use crate::domain::agent::AgentName;
+use crate::domain::id::{GroupId, MemberId};
+use crate::domain::indicator::Text;
+use crate::domain::member::{Name, Standing};
+use crate::domain::violation::Violation;
+use crate::hub::Hub;
+use crate::hub::roster::Enrolment;
+
+use super::enrolment_service::check_csr;
+use super::server::membership_service_server::MembershipService;
+use super::{access, convert, status, wire};
+
+/// How long an invitation lasts where the request does not say, in seconds.
+const INVITATION_SECS_DEFAULT: u32 = 86_400;
+
+/// Shortest and longest life of an invitation, in seconds.
+const INVITATION_SECS: std::ops::RangeInclusive<u32> = 60..=604_800;
+
+pub struct Service {
+    hub: Hub,
+}
+
+impl Service {
+    pub fn new(hub: Hub) -> Service {
+        Service { hub }
+    }
+}
+
+#[tonic::async_trait]
+impl MembershipService for Service {
+    async fn add_member(
+        &self,
+        request: Request<wire::AddMemberRequest>,
+    ) -> Result<Response<wire::AddMemberResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::AddMemberRequest { name, kind } = request.into_inner();
+        let name = Name::parse("name", &name).map_err(status::invalid)?;
+        let kind = convert::member_kind("kind", kind).map_err(status::invalid)?;
+        let member = self
+            .hub
+            .add_member(&caller, name, kind)
+            .await
+            .map_err(status::from_hub)?;
+        Ok(Response::new(wire::AddMemberResponse {
+            member: Some(convert::member(&member)),
+        }))
+    }
+
+    async fn list_members(
+        &self,
+        request: Request<wire::ListMembersRequest>,
+    ) -> Result<Response<wire::ListMembersResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::ListMembersRequest {} = request.into_inner();
+        let members = self.hub.members().iter().map(convert::member).collect();
+        Ok(Response::new(wire::ListMembersResponse {
+            members,
+            own_member_id: caller.member.to_string(),
+        }))
+    }
+
+    async fn suspend_member(
+        &self,
+        request: Request<wire::SuspendMemberRequest>,
+    ) -> Result<Response<wire::SuspendMemberResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::SuspendMemberRequest { id, reason } = request.into_inner();
+        let (id, reason) = (member_id("id", &id)?, reason_text(&reason)?);
+        let changed = self.hub.change_standing(&caller, id, Standing::Suspended, reason).await;
+        let member = changed.map_err(status::from_hub)?;
+        Ok(Response::new(wire::SuspendMemberResponse {
+            member: Some(convert::member(&member)),
+        }))
+    }
+
+    async fn resume_member(
+        &self,
+        request: Request<wire::ResumeMemberRequest>,
+    ) -> Result<Response<wire::ResumeMemberResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::ResumeMemberRequest { id } = request.into_inner();
+        let id = member_id("id", &id)?;
+        let changed = self
+            .hub
+            .change_standing(&caller, id, Standing::Active, Text::default())
+            .await;
+        let member = changed.map_err(status::from_hub)?;
+        Ok(Response::new(wire::ResumeMemberResponse {
+            member: Some(convert::member(&member)),
+        }))
+    }
+
+    async fn remove_member(
+        &self,
+        request: Request<wire::RemoveMemberRequest>,
+    ) -> Result<Response<wire::RemoveMemberResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::RemoveMemberRequest { id, reason } = request.into_inner();
+        let (id, reason) = (member_id("id", &id)?, reason_text(&reason)?);
+        let changed = self.hub.change_standing(&caller, id, Standing::Removed, reason).await;
+        let member = changed.map_err(status::from_hub)?;
+        Ok(Response::new(wire::RemoveMemberResponse {
+            member: Some(convert::member(&member)),
+        }))
+    }
+
+    async fn create_group(
+        &self,
+        request: Request<wire::CreateGroupRequest>,
+    ) -> Result<Response<wire::CreateGroupResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::CreateGroupRequest { name } = request.into_inner();
+        let name = Name::parse("name", &name).map_err(status::invalid)?;
+        let group = self.hub.create_group(&caller, name).await.map_err(status::from_hub)?;
+        Ok(Response::new(wire::CreateGroupResponse {
+            group: Some(convert::group(&group)),
+        }))
+    }
+
+    async fn list_groups(
+        &self,
+        request: Request<wire::ListGroupsRequest>,
+    ) -> Result<Response<wire::ListGroupsResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::ListGroupsRequest {} = request.into_inner();
+        let groups = self.hub.groups(&caller).iter().map(convert::group).collect();
+        Ok(Response::new(wire::ListGroupsResponse { groups }))
+    }
+
+    async fn add_group_member(
+        &self,
+        request: Request<wire::AddGroupMemberRequest>,
+    ) -> Result<Response<wire::AddGroupMemberResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::AddGroupMemberRequest { group_id, member_id } = request.into_inner();
+        let (group, member) = (self::group_id(&group_id)?, self::member_id("member_id", &member_id)?);
+        let group = self
+            .hub
+            .add_to_group(&caller, group, member)
+            .await
+            .map_err(status::from_hub)?;
+        Ok(Response::new(wire::AddGroupMemberResponse {
+            group: Some(convert::group(&group)),
+        }))
+    }
+
+    async fn remove_group_member(
+        &self,
+        request: Request<wire::RemoveGroupMemberRequest>,
+    ) -> Result<Response<wire::RemoveGroupMemberResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::RemoveGroupMemberRequest { group_id, member_id } = request.into_inner();
+        let (group, member) = (self::group_id(&group_id)?, self::member_id("member_id", &member_id)?);
+        let group = self
+            .hub
+            .remove_from_group(&caller, group, member)
+            .await
+            .map_err(status::from_hub)?;
+        Ok(Response::new(wire::RemoveGroupMemberResponse {
+            group: Some(convert::group(&group)),
+        }))
+    }
+
+    async fn create_invitation(
+        &self,
+        request: Request<wire::CreateInvitationRequest>,
+    ) -> Result<Response<wire::CreateInvitationResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::CreateInvitationRequest {
+            member_id,
+            agent,
+            roles,
+            lifetime_secs,
+        } = request.into_inner();
+        let member = self::member_id("member_id", &member_id)?;
+        let agent = agent_name(&agent)?;
+        let roles = convert::roles("roles", &roles).map_err(status::invalid)?;
+        let lifetime_secs = match lifetime_secs {
+            0 => INVITATION_SECS_DEFAULT,
+            secs if INVITATION_SECS.contains(&secs) => secs,
+            secs => {
+                let reason = format!("is {secs}, must be 60 to 604800");
+                return Err(status::invalid(Violation::new("lifetime_secs", reason)));
+            }
+        };
+        let invited = self.hub.invite(&caller, member, agent, roles, lifetime_secs).await;
+        let (invitation, token) = invited.map_err(status::from_hub)?;
+        Ok(Response::new(wire::CreateInvitationResponse {
+            token: token.to_string(),
+            expires_at: Some(convert::time(token.not_after())),
+            invitation_id: invitation.to_string(),
+        }))
+    }
+
+    async fn list_agents(
+        &self,
+        request: Request<wire::ListAgentsRequest>,
+    ) -> Result<Response<wire::ListAgentsResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::ListAgentsRequest { member_id } = request.into_inner();
+        let of = match member_id.is_empty() {
+            true => None,
+            false => Some(self::member_id("member_id", &member_id)?),
+        };
+        let agents = self.hub.agents(&caller, of).iter().map(convert::agent).collect();
+        Ok(Response::new(wire::ListAgentsResponse { agents }))
+    }
+
+    async fn revoke_agent(
+        &self,
+        request: Request<wire::RevokeAgentRequest>,
+    ) -> Result<Response<wire::RevokeAgentResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::RevokeAgentRequest {
+            member_id,
+            agent,
+            reason,
+        } = request.into_inner();
+        let member = self::member_id("member_id", &member_id)?;
+        let (agent, reason) = (agent_name(&agent)?, reason_text(&reason)?);
+        let agent = self
+            .hub
+            .revoke_agent(&caller, member, agent, reason)
+            .await
+            .map_err(status::from_hub)?;
+        Ok(Response::new(wire::RevokeAgentResponse {
+            agent: Some(convert::agent(&agent)),
+        }))
+    }
+
+    async fn renew_certificate(
+        &self,
+        request: Request<wire::RenewCertificateRequest>,
+    ) -> Result<Response<wire::RenewCertificateResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::RenewCertificateRequest { csr_pem } = request.into_inner();
+        check_csr(&csr_pem)?;
+        let Enrolment { chain_pem, agent, .. } = self.hub.renew(&caller, &csr_pem).await.map_err(status::from_hub)?;
+        Ok(Response::new(wire::RenewCertificateResponse {
+            certificate_chain_pem: chain_pem,
+            expires_at: Some(convert::time(agent.expires_at)),
+        }))
+    }
+}
+
+fn member_id(field: &str, text: &str) -> Result<MemberId, Status> {
+    convert::id(field, text).map_err(status::invalid)
+}
+
+fn group_id(text: &str) -> Result<GroupId, Status> {
+    convert::id("group_id", text).map_err(status::invalid)
+}
+
+fn agent_name(text: &str) -> Result<AgentName, Status> {
+    text.parse().map_err(|error: crate::domain::agent::BadAgentName| {
+        status::invalid(Violation::new("agent", error.to_string()))
+    })
+}
+
+fn reason_text(text: &str) -> Result<Text<500>, Status> {
+    Text::parse("reason", text).map_err(status::invalid)
+}

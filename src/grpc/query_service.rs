@@ -1,0 +1,210 @@
+//! Look-ups and searches.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tonic::{Request, Response, Status};
+
+use crate::domain::filter::Filter;
+use crate::domain::id::IndicatorId;
+use crate::domain::member::Role;
+use crate::domain::observable::{Kind, Observable};
+use crate::domain::violation::Violation;
+use crate::hub::Hub;
+use crate::hub::query::{Matches, PAGE_ITEMS_MAX};
+
+use super::encoded::Encoded;
+use super::server::query_service_server::QueryService;
+use super::{access, convert, status, wire};
+
+/// Most values in one look-up.
+const VALUES_MAX: usize = 1_000;
+
+/// Longest value, in bytes.
+const VALUE_BYTES_MAX: usize = 16_384;
+
+/// Page size where none is asked for.
+const PAGE_ITEMS_DEFAULT: usize = 100;
+
+pub struct Service {
+    hub: Hub,
+}
+
+impl Service {
+    pub fn new(hub: Hub) -> Service {
+        Service { hub }
+    }
+}
+
+#[tonic::async_trait]
+impl QueryService for Service {
+    async fn lookup(&self, request: Request<wire::LookupRequest>) -> Result<Response<Encoded>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::LookupRequest { values, kind } = request.into_inner();
+        if values.is_empty() || values.len() > VALUES_MAX {
+            let reason = format!("has {} values, must have 1 to {VALUES_MAX}", values.len());
+            return Err(status::invalid(Violation::new("values", reason)));
+        }
+        let kind = convert::optional_kind("kind", kind).map_err(status::invalid)?;
+        let understood: Vec<Result<Observable, String>> = values.iter().map(|value| understand(kind, value)).collect();
+        let observables: Vec<_> = understood.iter().map(|value| value.as_ref().ok().cloned()).collect();
+        let matches = self.hub.lookup(&caller, &observables).map_err(status::from_hub)?;
+        let mut response = Encoded::default();
+        for ((raw, understood), matches) in values.into_iter().zip(understood).zip(matches) {
+            response.push_field(RESULTS, &lookup_result(raw, understood, &matches).into_parts());
+        }
+        Ok(Response::new(response))
+    }
+
+    async fn get_indicator(&self, request: Request<wire::GetIndicatorRequest>) -> Result<Response<Encoded>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::GetIndicatorRequest { id } = request.into_inner();
+        let id = convert::id::<IndicatorId>("id", &id).map_err(status::invalid)?;
+        let release = self.hub.indicator(&caller, id).map_err(status::from_hub)?;
+        let mut response = Encoded::default();
+        response.push_field(INDICATOR, &convert::indicator_parts(&release));
+        Ok(Response::new(response))
+    }
+
+    async fn search_indicators(
+        &self,
+        request: Request<wire::SearchIndicatorsRequest>,
+    ) -> Result<Response<Encoded>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::SearchIndicatorsRequest {
+            filter,
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let filter = match filter {
+            None => Filter::default(),
+            Some(filter) => convert::filter(filter).map_err(|violation| status::invalid(violation.within("filter")))?,
+        };
+        let page_items = match page_size as usize {
+            0 => PAGE_ITEMS_DEFAULT,
+            size if size <= PAGE_ITEMS_MAX => size,
+            size => {
+                let reason = format!("is {size}, must be at most {PAGE_ITEMS_MAX}");
+                return Err(status::invalid(Violation::new("page_size", reason)));
+            }
+        };
+        let token = page_token_bytes(&page_token)?;
+        let page = self
+            .hub
+            .search(&caller, &filter, page_items, token.as_deref())
+            .await
+            .map_err(status::from_hub)?;
+        let mut response = Encoded::default();
+        for release in &page.releases {
+            response.push_field(INDICATORS, &convert::indicator_parts(release));
+        }
+        let next_page_token = page.next.map(|token| URL_SAFE_NO_PAD.encode(token)).unwrap_or_default();
+        response.push_message(&wire::SearchIndicatorsResponse {
+            indicators: Vec::new(),
+            next_page_token,
+        });
+        Ok(Response::new(response))
+    }
+
+    async fn list_campaigns(
+        &self,
+        request: Request<wire::ListCampaignsRequest>,
+    ) -> Result<Response<wire::ListCampaignsResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::ListCampaignsRequest { name_contains } = request.into_inner();
+        let campaigns = self
+            .hub
+            .campaigns(&caller, &name_contains)
+            .await
+            .map_err(status::from_hub)?;
+        let campaigns = campaigns.into_iter().map(convert::campaign).collect();
+        Ok(Response::new(wire::ListCampaignsResponse { campaigns }))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<wire::GetStatusRequest>,
+    ) -> Result<Response<wire::GetStatusResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::GetStatusRequest {} = request.into_inner();
+        let condition = self.hub.condition();
+        let admin = caller.roles.has(Role::Admin);
+        let disk = admin.then(|| self.hub.disk()).unwrap_or_default();
+        // What failed on the operator's disk is the admins' to know.
+        let read_only_reason = match (condition.read_only, admin) {
+            (None, _) => String::new(),
+            (Some(reason), true) => reason,
+            (Some(_), false) => "the hub's disk is full or failing".to_owned(),
+        };
+        Ok(Response::new(wire::GetStatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            hub_name: condition.hub_name,
+            log_size: condition.log.size,
+            log_root: condition.log.root.to_vec(),
+            writable: read_only_reason.is_empty(),
+            read_only_reason,
+            server_certificate_expires_at: Some(convert::time(self.hub.server_certificate_ends())),
+            client_certificate_expires_at: Some(convert::time(caller.certificate_ends)),
+            feeds_open: if admin { self.hub.feeds_open() } else { 0 },
+            disk_bytes: disk.used_bytes,
+            disk_free_bytes: disk.free_bytes,
+        }))
+    }
+}
+
+/// Numbers of fields that are sent encoded.
+const RESULTS: u32 = 1;
+const INDICATOR: u32 = 1;
+const INDICATORS: u32 = 1;
+const LOOKUP_RESULT_MATCHES: u32 = 5;
+const MATCH_INDICATOR: u32 = 2;
+
+fn understand(kind: Option<Kind>, value: &str) -> Result<Observable, String> {
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(format!(
+            "has {} bytes, at most {VALUE_BYTES_MAX} are accepted",
+            value.len()
+        ));
+    }
+    let observable = match kind {
+        None => Observable::parse(value),
+        Some(kind) => Observable::parse_as(kind, value),
+    };
+    observable.map_err(|invalid| invalid.to_string())
+}
+
+fn lookup_result(raw: String, understood: Result<Observable, String>, matches: &Matches) -> Encoded {
+    let mut head = wire::LookupResult {
+        raw,
+        truncated: matches.truncated,
+        ..Default::default()
+    };
+    match &understood {
+        Ok(observable) => {
+            head.observable = Some(convert::observable(observable));
+            head.observable_id = observable.id().to_string();
+        }
+        Err(reason) => head.reason.clone_from(reason),
+    }
+    let mut result = Encoded::default();
+    result.push_message(&head);
+    for (relation, release) in &matches.found {
+        let mut found = Encoded::default();
+        found.push_message(&wire::Match {
+            relation: convert::relation(*relation),
+            indicator: None,
+        });
+        found.push_field(MATCH_INDICATOR, &convert::indicator_parts(release));
+        result.push_field(LOOKUP_RESULT_MATCHES, &found.into_parts());
+    }
+    result
+}
+
+fn page_token_bytes(token: &str) -> Result<Option<Vec<u8>>, Status> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(token);
+    bytes
+        .map(Some)
+        .map_err(|_| status::invalid(Violation::new("page_token", "is none of this query's")))
+}

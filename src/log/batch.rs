@@ -1,0 +1,308 @@
+//! The bytes of one sled value: a batch of consecutive entries, with salts, checksum and place in the chain.
+//! It knows nothing of files or of sled, and it never guesses: bytes that are not exactly a batch are refused.
+//! `docs/storage-format.md` is the specification.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::fields::Fields;
+use super::merkle::{self, Hash};
+use crate::domain::id::Seq;
+
+/// The most bytes one entry may have. Far above any indicator, far below what sled would move to a blob file.
+pub const ENTRY_BYTES_MAX: usize = 128 * 1024;
+
+/// The most uncompressed bytes (salts, lengths and entries) of one value. A sled leaf holds at most 17 values, and
+/// 17 of these still fit into a quarter of a segment, past which sled would write a blob file that power cuts tear.
+pub(super) const VALUE_BYTES_MAX: usize = 192 * 1024;
+
+/// The version written by this program.
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 56;
+const SALT_BYTES: usize = 32;
+const LENGTH_BYTES: usize = 4;
+/// In place of a length: the bytes were erased, and the commitment stands where the salt stood.
+const ERASED: u32 = u32::MAX;
+const CODEC_STORED: u8 = 0;
+const CODEC_LZ4: u8 = 1;
+
+/// One entry as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// An entry with its salt.
+    Whole { salt: [u8; 32], bytes: Bytes },
+    /// Only the commitment is left.
+    Erased { commitment: Hash },
+}
+
+impl Stored {
+    /// What an entry takes of `VALUE_BYTES_MAX` besides its bytes.
+    pub(super) const OVERHEAD_BYTES: usize = SALT_BYTES + LENGTH_BYTES;
+
+    /// `SHA-256(salt ‖ bytes)`, which survives erasure.
+    pub(super) fn commitment(&self) -> Hash {
+        match self {
+            Stored::Whole { salt, bytes } => Sha256::new().chain_update(salt).chain_update(bytes).finalize().into(),
+            Stored::Erased { commitment } => *commitment,
+        }
+    }
+
+    /// The Merkle leaf: RFC 6962's leaf hash over the commitment.
+    pub(super) fn leaf(&self) -> Hash {
+        merkle::leaf_hash(&self.commitment())
+    }
+
+    /// How many bytes of `VALUE_BYTES_MAX` this entry takes.
+    pub(super) fn cost_bytes(&self) -> usize {
+        Stored::OVERHEAD_BYTES + self.bytes().map_or(0, Bytes::len)
+    }
+
+    pub(super) fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Stored::Whole { bytes, .. } => Some(bytes),
+            Stored::Erased { .. } => None,
+        }
+    }
+}
+
+/// The chain hash after an entry: `SHA-256(0x02 ‖ chain before ‖ leaf)`. It runs over leaves, one by one, so that
+/// neither erasing entries nor cutting the same entries into other batches changes it.
+pub(super) fn chain_after(before: &Hash, leaf: &Hash) -> Hash {
+    Sha256::new()
+        .chain_update([0x02])
+        .chain_update(before)
+        .chain_update(leaf)
+        .finalize()
+        .into()
+}
+
+/// Consecutive entries that are stored as one sled value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Batch {
+    /// The position of the first entry.
+    pub first: Seq,
+    /// How many values of the same append follow this one: an append counts only with all its values.
+    pub values_after: u16,
+    /// The chain hash before the first entry.
+    pub chain_before: Hash,
+    /// At least one entry.
+    pub entries: Vec<Stored>,
+}
+
+/// Why bytes are not a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BatchError {
+    #[error("the value is cut short")]
+    Short,
+    #[error("the checksum does not match")]
+    Checksum,
+    #[error("format version {0} is unknown to this program")]
+    Version(u8),
+    #[error("the compressed body cannot be unpacked")]
+    Body,
+    #[error("the lengths of the entries do not add up")]
+    Lengths,
+    #[error("the value stands under another key than its own")]
+    Key,
+}
+
+impl Batch {
+    /// The position after the last entry.
+    pub(super) fn end(&self) -> Seq {
+        Seq(self.first.0 + self.entries.len() as u64)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let body = self.body();
+        let packed = lz4_flex::block::compress(&body);
+        let (codec, payload) = if packed.len() < body.len() {
+            (CODEC_LZ4, packed.as_slice())
+        } else {
+            (CODEC_STORED, body.as_slice())
+        };
+        let mut out = Vec::with_capacity(HEADER_BYTES + SALT_BYTES * self.entries.len() + payload.len());
+        out.extend_from_slice(&[0; 4]);
+        out.push(VERSION);
+        out.push(codec);
+        out.extend_from_slice(&self.values_after.to_le_bytes());
+        out.extend_from_slice(&self.first.0.to_le_bytes());
+        out.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        out.extend_from_slice(&self.chain_before);
+        for entry in &self.entries {
+            match entry {
+                Stored::Whole { salt, .. } => out.extend_from_slice(salt),
+                Stored::Erased { commitment } => out.extend_from_slice(commitment),
+            }
+        }
+        out.extend_from_slice(payload);
+        let crc = crc32fast::hash(&out[4..]);
+        out[..4].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let capacity: usize = self.entries.iter().map(Stored::cost_bytes).sum();
+        let mut body = Vec::with_capacity(capacity);
+        for entry in &self.entries {
+            let length = entry.bytes().map_or(ERASED, |bytes| bytes.len() as u32);
+            body.extend_from_slice(&length.to_le_bytes());
+        }
+        for bytes in self.entries.iter().filter_map(Stored::bytes) {
+            body.extend_from_slice(bytes);
+        }
+        body
+    }
+
+    /// Read a value found under the key `first`.
+    pub(super) fn decode(first: Seq, value: &[u8]) -> Result<Batch, BatchError> {
+        let short = BatchError::Short;
+        let mut header = Fields { rest: value };
+        let crc = header.u32().ok_or(short)?;
+        if crc32fast::hash(header.rest) != crc {
+            return Err(BatchError::Checksum);
+        }
+        let [version, codec] = header.array().ok_or(short)?;
+        if version != VERSION {
+            return Err(BatchError::Version(version));
+        }
+        let values_after = u16::from_le_bytes(header.array().ok_or(short)?);
+        if header.u64().ok_or(short)? != first.0 {
+            return Err(BatchError::Key);
+        }
+        let count = header.u32().ok_or(short)? as usize;
+        let body_bytes = header.u32().ok_or(short)? as usize;
+        let chain_before = header.array().ok_or(short)?;
+        // Bounds come before any allocation: a value that passes its checksum may still be another program's work.
+        if count == 0 || body_bytes > 2 * VALUE_BYTES_MAX || count > body_bytes / LENGTH_BYTES {
+            return Err(BatchError::Lengths);
+        }
+        let salts = header.slice(count * SALT_BYTES).ok_or(short)?;
+        let body = unpack(codec, header.rest, body_bytes)?;
+        let entries = split(salts, &body, count)?;
+        Ok(Batch {
+            first,
+            values_after,
+            chain_before,
+            entries,
+        })
+    }
+}
+
+fn unpack(codec: u8, payload: &[u8], body_bytes: usize) -> Result<Bytes, BatchError> {
+    let body = match codec {
+        CODEC_STORED => payload.to_vec(),
+        CODEC_LZ4 => lz4_flex::block::decompress(payload, body_bytes).map_err(|_| BatchError::Body)?,
+        _ => return Err(BatchError::Body),
+    };
+    if body.len() == body_bytes {
+        Ok(Bytes::from(body))
+    } else {
+        Err(BatchError::Body)
+    }
+}
+
+/// Cut the body into entries, which share its one allocation.
+fn split(salts: &[u8], body: &Bytes, count: usize) -> Result<Vec<Stored>, BatchError> {
+    let mut lengths = Fields {
+        rest: &body[..count * LENGTH_BYTES],
+    };
+    let mut at = count * LENGTH_BYTES;
+    let mut entries = Vec::with_capacity(count);
+    for salt in salts.chunks_exact(SALT_BYTES) {
+        let salt: [u8; SALT_BYTES] = salt.try_into().map_err(|_| BatchError::Short)?;
+        let length = lengths.u32().ok_or(BatchError::Short)?;
+        if length == ERASED {
+            entries.push(Stored::Erased { commitment: salt });
+            continue;
+        }
+        let end = at
+            .checked_add(length as usize)
+            .filter(|end| *end <= body.len())
+            .ok_or(BatchError::Lengths)?;
+        entries.push(Stored::Whole {
+            salt,
+            bytes: body.slice(at..end),
+        });
+        at = end;
+    }
+    if at == body.len() {
+        Ok(entries)
+    } else {
+        Err(BatchError::Lengths)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Batch {
+        let whole = |salt: u8, text: &'static str| Stored::Whole {
+            salt: [salt; 32],
+            bytes: Bytes::from(text),
+        };
+        Batch {
+            first: Seq(7),
+            values_after: 2,
+            chain_before: [9; 32],
+            entries: vec![
+                whole(1, "one one one one one one one one one"),
+                Stored::Erased { commitment: [5; 32] },
+                whole(3, ""),
+            ],
+        }
+    }
+
+    #[test]
+    fn decoding_returns_what_was_encoded() {
+        let batch = sample();
+        assert_eq!(Batch::decode(Seq(7), &batch.encode()), Ok(batch));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_refused() {
+        let value = sample().encode();
+        for bit in 0..value.len() * 8 {
+            let mut flipped = value.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Batch::decode(Seq(7), &flipped).is_err(), "bit {bit}");
+        }
+        for length in 0..value.len() {
+            assert!(Batch::decode(Seq(7), &value[..length]).is_err(), "length {length}");
+        }
+    }
+
+    #[test]
+    fn a_value_under_a_foreign_key_is_refused() {
+        assert_eq!(Batch::decode(Seq(8), &sample().encode()), Err(BatchError::Key));
+    }
+
+    #[test]
+    fn arbitrary_bytes_with_a_valid_checksum_never_panic() {
+        let mut state = 1u64;
+        for round in 0..20_000usize {
+            let mut value = sample().encode();
+            for _ in 0..=(round % 5) {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = 4 + (state >> 33) as usize % (value.len() - 4);
+                value[at] = (state >> 20) as u8;
+            }
+            let crc = crc32fast::hash(&value[4..]);
+            value[..4].copy_from_slice(&crc.to_le_bytes());
+            let _ = Batch::decode(Seq(7), &value);
+        }
+    }
+
+    #[test]
+    fn erasing_keeps_leaf_and_chain() {
+        let whole = Stored::Whole {
+            salt: [1; 32],
+            bytes: Bytes::from_static(b"entry"),
+        };
+        let erased = Stored::Erased {
+            commitment: whole.commitment(),
+        };
+        assert_eq!(whole.leaf(), erased.leaf());
+    }
+}

@@ -1,0 +1,261 @@
+//! One sled database: the only file that names sled. It keeps values under positions, makes them durable, and turns
+//! sled's panics into errors. It knows nothing of what a value means.
+//!
+//! How sled 0.34.7 must be used, and why, as measured:
+//! - `flush` ends in `sync_file_range`, which a power cut undoes: our own `fdatasync` on the file `db` follows it.
+//! - A page that outgrows a quarter of a segment goes to a blob file, which a power cut tears. A leaf holds at most 17
+//!   values, so values are capped (`VALUE_BYTES_MAX`) and segments are as large as sled allows.
+//! - Opening after an unclean stop writes to the file: it zeroes what it takes for a torn tail. The caller keeps a copy.
+//! - A leaf is rewritten when it gathers ten updates and again when it splits, so a growing tree writes each value two
+//!   to three times. A sealed store spreads its values over small trees, each below ten, and writes each once.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use super::disk;
+use super::error::{DiskError, OnDisk};
+use crate::domain::id::Seq;
+
+/// The largest segment that sled takes.
+pub(super) const SEGMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// How many values a tree of a sealed store holds: below sled's threshold for rewriting a leaf.
+const RUN_VALUES_MAX: usize = 8;
+
+/// sled's own page cache, for each open store. Decoded batches are cached above, so little is gained by more.
+const PAGE_CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Why the store gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// sled refused, or gave up with a panic: the bytes in its files are not what it wrote.
+    #[error("the store cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// An open sled database.
+#[derive(Debug)]
+pub(super) struct Store {
+    dir: PathBuf,
+    /// The runs in ascending order: the first position of each and its tree. A growing store has one.
+    runs: Vec<(u64, sled::Tree)>,
+    /// Our own handle on sled's data file, for the sync that sled leaves out.
+    data: File,
+    /// Dropped last, and with care: see [`Drop`].
+    db: Option<sled::Db>,
+}
+
+impl Store {
+    /// Open the store in `dir`, or make one. sled itself does not tell these apart: the caller does.
+    pub(super) fn open(dir: &Path) -> Result<Store, StoreError> {
+        let db = guarded(dir, || {
+            sled::Config::new()
+                .path(dir)
+                .segment_size(SEGMENT_BYTES)
+                .cache_capacity(PAGE_CACHE_BYTES)
+                .flush_every_ms(None)
+                .open()
+        })?;
+        let path = dir.join("db");
+        let data = File::open(&path).on("open", &path)?;
+        let runs = guarded(dir, || runs(&db))?;
+        Ok(Store {
+            dir: dir.to_path_buf(),
+            runs,
+            data,
+            db: Some(db),
+        })
+    }
+
+    /// Put a value under a position. It is not durable, nor even in the file, before [`Store::sync`].
+    pub(super) fn insert(&self, first: Seq, value: Vec<u8>) -> Result<(), StoreError> {
+        let tree = &self.runs[0].1;
+        guarded(&self.dir, || tree.insert(first.0.to_be_bytes(), value)).map(|_| ())
+    }
+
+    /// Take a value back out.
+    pub(super) fn remove(&self, first: Seq) -> Result<(), StoreError> {
+        let tree = &self.runs[0].1;
+        guarded(&self.dir, || tree.remove(first.0.to_be_bytes())).map(|_| ())
+    }
+
+    /// Hand what was inserted to the kernel. It now outlives this process, but no power cut.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        let tree = &self.runs[0].1;
+        guarded(&self.dir, || tree.flush()).map(|_| ())
+    }
+
+    /// Make what was flushed outlive a power cut.
+    pub(super) fn sync(&self) -> Result<(), DiskError> {
+        self.data.sync_data().on("sync", &self.dir.join("db"))
+    }
+
+    /// The value whose key is the greatest not above `seq`.
+    pub(super) fn value_at(&self, seq: Seq) -> Result<Option<(Seq, sled::IVec)>, StoreError> {
+        let run = self.runs.partition_point(|(first, _)| *first <= seq.0);
+        let Some((_, tree)) = run.checked_sub(1).map(|run| &self.runs[run]) else {
+            return Ok(None);
+        };
+        let found = guarded(&self.dir, || tree.range(..=seq.0.to_be_bytes()).next_back().transpose())?;
+        found.map(|(key, value)| Ok((self.position(&key)?, value))).transpose()
+    }
+
+    /// All values from the one that holds `from` on, in order.
+    pub(super) fn scan(&self, from: Seq) -> Result<Scan<'_>, StoreError> {
+        let start = self.value_at(from)?.map_or(from, |(first, _)| first);
+        let run = self
+            .runs
+            .partition_point(|(first, _)| *first <= start.0)
+            .saturating_sub(1);
+        Ok(Scan {
+            store: self,
+            run,
+            values: self.runs[run].1.range(start.0.to_be_bytes()..),
+        })
+    }
+
+    fn position(&self, key: &[u8]) -> Result<Seq, StoreError> {
+        let key = key
+            .try_into()
+            .map_err(|_| StoreError::Corrupt(format!("a key has {} bytes", key.len())))?;
+        Ok(Seq(u64::from_be_bytes(key)))
+    }
+
+    /// The size of the data file.
+    pub(super) fn size_bytes(&self) -> Result<u64, DiskError> {
+        self.data
+            .metadata()
+            .map(|metadata| metadata.len())
+            .on("measure", &self.dir.join("db"))
+    }
+
+    /// Whether sled moved a value to a blob file, which the caps are there to prevent.
+    pub(super) fn has_blobs(&self) -> Result<bool, DiskError> {
+        Ok(!disk::list(&self.dir.join("blobs"))?.is_empty())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.runs.clear();
+        // sled's own drop syncs, and panics if that fails. What counted was synced before; a panic here would only
+        // turn a failing disk, already reported, into an abort.
+        if let Some(db) = self.db.take() {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+        }
+    }
+}
+
+fn runs(db: &sled::Db) -> sled::Result<Vec<(u64, sled::Tree)>> {
+    let mut runs = Vec::new();
+    for name in db.tree_names() {
+        if let Ok(first) = <[u8; 8]>::try_from(&*name) {
+            runs.push((u64::from_be_bytes(first), db.open_tree(&name)?));
+        }
+    }
+    runs.sort_by_key(|(first, _)| *first);
+    if runs.is_empty() {
+        runs.push((0, (**db).clone()));
+    }
+    Ok(runs)
+}
+
+/// Call into sled: its errors, and its panics on damaged files, become ours.
+fn guarded<T>(dir: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(sled::Error::Io(source))) => Err(StoreError::Disk(DiskError::new("use the store in", dir, source))),
+        Ok(Err(error)) => Err(StoreError::Corrupt(error.to_string())),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text
+                .or(panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no reason given");
+            Err(StoreError::Corrupt(format!("sled gave up: {text}")))
+        }
+    }
+}
+
+/// The values of a store in order.
+pub(super) struct Scan<'a> {
+    store: &'a Store,
+    run: usize,
+    values: sled::Iter,
+}
+
+impl Iterator for Scan<'_> {
+    type Item = Result<(Seq, sled::IVec), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let values = &mut self.values;
+            match guarded(&self.store.dir, || values.next().transpose()).transpose() {
+                Some(Ok((key, value))) => return Some(self.store.position(&key).map(|first| (first, value))),
+                Some(Err(error)) => return Some(Err(error)),
+                None => {
+                    self.run += 1;
+                    self.values = self.store.runs.get(self.run)?.1.iter();
+                }
+            }
+        }
+    }
+}
+
+/// Writes a store that will never grow again, each value once.
+pub(super) struct SealedWriter {
+    dir: PathBuf,
+    db: sled::Db,
+    run: Option<sled::Tree>,
+    run_values: usize,
+}
+
+impl SealedWriter {
+    /// Start in a directory that does not exist yet.
+    pub(super) fn create(dir: &Path) -> Result<SealedWriter, StoreError> {
+        let mut store = Store::open(dir)?;
+        store.runs.clear();
+        let db = store
+            .db
+            .take()
+            .ok_or_else(|| StoreError::Corrupt("the store closed itself".to_owned()))?;
+        Ok(SealedWriter {
+            dir: dir.to_path_buf(),
+            db,
+            run: None,
+            run_values: 0,
+        })
+    }
+
+    /// Add a value; positions ascend.
+    pub(super) fn push(&mut self, first: Seq, value: Vec<u8>) -> Result<(), StoreError> {
+        let key = first.0.to_be_bytes();
+        let run = match self.run.take().filter(|_| self.run_values < RUN_VALUES_MAX) {
+            Some(run) => run,
+            None => {
+                self.run_values = 0;
+                guarded(&self.dir, || self.db.open_tree(key))?
+            }
+        };
+        guarded(&self.dir, || run.insert(key, value))?;
+        self.run_values += 1;
+        self.run = Some(run);
+        Ok(())
+    }
+
+    /// Write everything out and settle it: a store's first reopening completes its last segment and writes a snapshot,
+    /// and from then on opening it changes no byte, so that digests taken now hold for ever.
+    pub(super) fn finish(self) -> Result<(), StoreError> {
+        let SealedWriter { dir, db, run, .. } = self;
+        guarded(&dir, || db.flush())?;
+        guarded(&dir, move || {
+            drop(run);
+            drop(db);
+            Ok(())
+        })?;
+        drop(Store::open(&dir)?);
+        Ok(disk::sync_tree(&dir)?)
+    }
+}

@@ -1,0 +1,233 @@
+//! Wires the rooms: listeners, clock, shutdown. The only place that knows them all.
+
+mod dir;
+mod init;
+mod listener;
+mod metrics_listener;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::domain::id::Timestamp;
+use crate::hub::{Hub, HubOptions};
+use crate::log::{Log, Options};
+use crate::pki::{Authority, AuthorityError, ConnectionLimits, ConnectionRegistry, TlsError};
+
+pub use dir::HubDir;
+pub use init::{InitError, InitRequest, Initialised, init};
+
+/// How often time passes in the hub.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Why the hub did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A file of the hub is missing or cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The authority's files are wrong.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The log cannot be opened; another hub may have it.
+    #[error(transparent)]
+    Log(#[from] crate::log::OpenError),
+    /// The log cannot be folded.
+    #[error(transparent)]
+    Fold(#[from] crate::hub::OpenError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+/// A hub that is open but not yet listening.
+pub struct Opened {
+    config: Config,
+    hub: Hub,
+    sequencer: std::thread::JoinHandle<()>,
+    dir: HubDir,
+    authority: Authority,
+    connections: ConnectionRegistry,
+}
+
+/// The present time.
+pub fn now() -> Timestamp {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Opens the hub in the configured directory and runs it until `stop` resolves. `on_ready` is told the address once connections
+/// are accepted; `reload` is awaited again and again, and each time it resolves the certificates are read anew.
+pub async fn run(
+    config: Config,
+    on_ready: impl FnOnce(SocketAddr),
+    reload: impl FnMut() -> ReloadSignal,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    run_with(config, Options::default(), on_ready, reload, stop).await
+}
+
+/// Resolves when certificates are to be read anew.
+pub type ReloadSignal = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// As [`run`], with a log of other limits; for tests.
+#[doc(hidden)]
+pub async fn run_with(
+    config: Config,
+    log_options: Options,
+    on_ready: impl FnOnce(SocketAddr),
+    mut reload: impl FnMut() -> ReloadSignal,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let opened = tokio::task::block_in_place(|| open(config, log_options))?;
+    let Opened {
+        config,
+        hub,
+        sequencer,
+        dir,
+        authority,
+        connections,
+    } = opened;
+    let address = config.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen { address, source })?;
+    let bound = listener
+        .local_addr()
+        .map_err(|source| ServeError::Listen { address, source })?;
+    let (server_config, ends) = dir.server_tls(&authority, &config.hosts, now())?;
+    hub.set_server_certificate_ends(ends);
+    let tls = Arc::new(ArcSwap::new(server_config));
+    let stopping = CancellationToken::new();
+    let metrics = metrics_listener::start(&config, hub.clone(), connections.clone(), stopping.clone()).await?;
+    let door = listener::Door {
+        router: crate::grpc::router(&hub),
+        hub: hub.clone(),
+        tls: tls.clone(),
+        trust_domain: authority.trust_domain().clone(),
+        connections: connections.clone(),
+        stopping: stopping.clone(),
+    };
+    let accepting = tokio::spawn(listener::accept(listener, door, config.connections_max));
+    let ticking = tokio::spawn(tick(hub.clone(), connections, stopping.clone()));
+    dir.tell_admin(bound);
+    on_ready(bound);
+
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            () = reload() => match dir.server_tls(&authority, &config.hosts, now()) {
+                Ok((fresh, ends)) => {
+                    tls.store(fresh);
+                    hub.set_server_certificate_ends(ends);
+                    tracing::info!("certificates were read anew");
+                }
+                Err(error) => tracing::error!(%error, "certificates were not read anew; the old ones stay"),
+            },
+        }
+    }
+    tracing::info!("stopping: no new connections, open requests may end");
+    stopping.cancel();
+    let drained = tokio::time::timeout(Duration::from_secs(config.drain_secs), async {
+        let _ = accepting.await;
+    });
+    if drained.await.is_err() {
+        tracing::warn!("some connections did not end in time and are dropped");
+    }
+    ticking.abort();
+    let _ = ticking.await;
+    if let Some(metrics) = metrics {
+        metrics.abort();
+        let _ = metrics.await;
+    }
+    close(hub, sequencer).await;
+    Ok(())
+}
+
+/// Drops the last handle that this function knows of, and waits for the log to close.
+async fn close(hub: Hub, sequencer: std::thread::JoinHandle<()>) {
+    hub.close();
+    drop(hub);
+    let joined = tokio::task::spawn_blocking(move || sequencer.join()).await;
+    if !matches!(joined, Ok(Ok(()))) {
+        tracing::error!("the sequencer did not end in order; the next start will check the log");
+    }
+}
+
+fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
+    let dir = HubDir::new(&config.dir);
+    // The lock on the log comes first: a second hub on one directory must touch nothing else.
+    let log = Log::open(&dir.log(), log_options.clone())?;
+    let authority = Authority::open(&dir.ca())?;
+    let limits = ConnectionLimits {
+        total_max: config.connections_max,
+        per_member_max: config.connections_per_member_max,
+        ..ConnectionLimits::DEFAULT
+    };
+    let connections = ConnectionRegistry::new(limits);
+    let options = HubOptions {
+        authority: Authority::open(&dir.ca())?,
+        connections: connections.clone(),
+        cursor_key: dir.cursor_key()?,
+        clock: now,
+        certificate_lifetime_secs: config.certificate_lifetime_secs,
+        log_dir: dir.log(),
+        reopen: reopener(dir.log(), log_options),
+    };
+    let (hub, sequencer) = Hub::open(log, options)?;
+    Ok(Opened {
+        config,
+        hub,
+        sequencer,
+        dir,
+        authority,
+        connections,
+    })
+}
+
+fn reopener(path: PathBuf, options: Options) -> Box<dyn FnMut() -> Result<Log, crate::log::OpenError> + Send> {
+    Box::new(move || Log::open(&path, options.clone()))
+}
+
+async fn tick(hub: Hub, connections: ConnectionRegistry, stopping: CancellationToken) {
+    let mut every = tokio::time::interval(TICK);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        connections.cancel_expired(now());
+        if let Err(error) = hub.tick().await {
+            tracing::warn!(%error, "time could not be written to the log");
+        }
+    }
+}
+
+/// The directory of a hub, if `path` is one.
+pub fn hub_dir(path: &Path) -> HubDir {
+    HubDir::new(path)
+}
