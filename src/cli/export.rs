@@ -1,7 +1,7 @@
 //! `export`: what one may see and re-share, as a table. Indicators that others marked TLP:RED or TLP:AMBER+STRICT stay out: they
 //! are not for a file that travels.
 
-use std::io::{self, Write};
+use std::io;
 
 use clap::{Args, ValueEnum};
 

@@ -71,7 +71,7 @@ impl Rejects {
         {
             let line = line.map(|line| line.to_string()).unwrap_or_default();
             let record = record.to_string();
-            let cells = [file, &line, &record, class, reason, raw];
+            let cells = [file.as_str(), &line, &record, class, reason, raw];
             writer.write_record(cells.map(|cell| harmless(cell).into_owned()))?;
         }
         writer.flush()

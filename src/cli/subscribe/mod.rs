@@ -18,7 +18,6 @@ use super::{explain, filter};
 use crate::grpc::wire;
 
 use feed::{Feed, Verdict};
-pub use mirror::Mirror;
 
 /// The first pause before connecting again, and the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
