@@ -132,6 +132,11 @@ pub fn retry_after_ms(status: &Status) -> Option<u64> {
     u64::try_from(delay.as_millis()).ok()
 }
 
+/// Whether the hub refused the cursor itself, so that a snapshot helps.
+pub fn refuses_cursor(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == "CURSOR_REFUSED")
+}
+
 /// Whether the same call may succeed later.
 pub fn is_transient(status: &Status) -> bool {
     match status.code() {

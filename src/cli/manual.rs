@@ -22,7 +22,7 @@ pub struct Completions {
 
 impl Completions {
     /// Runs it.
-    pub fn run(self, _context: &Context, mut command: clap::Command) -> Result<(), Failure> {
+    pub fn run(self, mut command: clap::Command) -> Result<(), Failure> {
         // Into memory first: the generator panics on a write error, and a reader that leaves is none.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "clearinghouse", &mut script);

@@ -21,6 +21,10 @@ mod spreadsheet;
 mod filter;
 mod flags;
 
+mod init;
+mod serve;
+mod verify;
+
 mod agent;
 mod enroll;
 mod group;
@@ -89,7 +93,9 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    #[command(subcommand_required = true)]
+    Init(init::Init),
+    Serve(serve::Serve),
+    Verify(verify::Verify),
     Member(member::MemberCommand),
     Group(group::GroupCommand),
     Invite(invite::Invite),
@@ -121,7 +127,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    log_to_stderr(cli.verbose);
+    log_to_stderr(cli.verbose + u8::from(matches!(cli.command, Command::Serve(_))));
     let context = Context {
         profile: cli.profile,
         hub: cli.hub,
@@ -138,38 +144,42 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Offline commands run here, the others in a runtime.
 fn execute(command: Command, context: &Context) -> Result<(), Failure> {
-    // Two workers: a reader of stdout that dawdles blocks one, and the other keeps the connection alive.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::of("cannot start", error))?;
-    runtime.block_on(dispatch(command, context))
-}
-
-async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
-        Command::Member(command) => command.run(context).await,
-        Command::Group(command) => command.run(context).await,
-        Command::Invite(command) => command.run(context).await,
-        Command::Enroll(command) => command.run(context).await,
-        Command::Renew(command) => command.run(context).await,
-        Command::Agent(command) => command.run(context).await,
-        Command::Publish(command) => command.run(context).await,
-        Command::Import(command) => command.run(context).await,
-        Command::Revise(command) => command.run(context).await,
-        Command::Retract(command) => command.run(context).await,
-        Command::Subscribe(command) => command.run(context).await,
-        Command::Lookup(command) => command.run(context).await,
-        Command::Get(command) => command.run(context).await,
-        Command::Search(command) => command.run(context).await,
-        Command::Campaign(command) => command.run(context).await,
-        Command::Export(command) => command.run(context).await,
-        Command::Status(command) => command.run(context).await,
-        Command::Completions(command) => command.run(context, Cli::command()),
+        Command::Init(command) => command.run(context),
+        Command::Serve(command) => command.run(context),
+        Command::Verify(command) => command.run(context),
+        Command::Member(command) => online(command.run(context)),
+        Command::Group(command) => online(command.run(context)),
+        Command::Invite(command) => online(command.run(context)),
+        Command::Enroll(command) => online(command.run(context)),
+        Command::Renew(command) => online(command.run(context)),
+        Command::Agent(command) => online(command.run(context)),
+        Command::Publish(command) => online(command.run(context)),
+        Command::Import(command) => online(command.run(context)),
+        Command::Revise(command) => online(command.run(context)),
+        Command::Retract(command) => online(command.run(context)),
+        Command::Subscribe(command) => online(command.run(context)),
+        Command::Lookup(command) => online(command.run(context)),
+        Command::Get(command) => online(command.run(context)),
+        Command::Search(command) => online(command.run(context)),
+        Command::Campaign(command) => online(command.run(context)),
+        Command::Export(command) => online(command.run(context)),
+        Command::Status(command) => online(command.run(context)),
+        Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(context, Cli::command()),
     }
+}
+
+fn online(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    // Two workers: a reader of stdout that dawdles blocks one, and the other keeps the connection alive.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::of("cannot start", error))?;
+    let ended = runtime.block_on(command);
+    // A read of stdin that blocks must not keep the program alive.
+    runtime.shutdown_background();
+    ended
 }
 
 /// `RUST_LOG` wins over `-v`. Logs never go to stdout.

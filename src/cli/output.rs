@@ -91,6 +91,9 @@ pub fn layout(header: &[&str], rows: Vec<Vec<String>>) -> String {
     if table.width().is_none() {
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     let text = table.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.join("\n")

@@ -147,7 +147,6 @@ impl Feed {
         } = response;
         self.messages += 1;
         self.learn_publishers(&upserts).await;
-        // A line carries the cursor with which nothing is missed that comes after it: within the batch the one before the batch.
         let mut lines = Vec::with_capacity(upserts.len() + removals.len() + 2);
         for indicator in &upserts {
             lines.push(json!({"type": "upsert", "indicator": json::indicator(indicator, &self.directory)}));
@@ -160,6 +159,7 @@ impl Feed {
         if live {
             lines.extend(self.end_snapshot());
         }
+        let changes = lines.len();
         if live && !self.is_live {
             lines.push(json!({"type": "live"}));
         }
@@ -168,7 +168,7 @@ impl Feed {
         lines.extend(line);
         let before = std::mem::replace(&mut self.cursor, cursor);
         self.is_dirty |= !lines.is_empty() || before != self.cursor;
-        self.print(lines, &before)?;
+        self.print(lines, changes, &before)?;
         if self.unstored.len() >= UNSTORED_CHANGES_MAX {
             self.flush()?;
         }
@@ -240,11 +240,12 @@ impl Feed {
         (Some(line), verdict)
     }
 
-    fn print(&mut self, lines: Vec<Value>, before: &[u8]) -> Result<(), Failure> {
+    /// Each line carries the cursor with which nothing is missed that comes after it: a change within the batch that of the batch
+    /// before, the last change and what follows it that of this batch.
+    fn print(&mut self, lines: Vec<Value>, changes: usize, before: &[u8]) -> Result<(), Failure> {
         let (before, after) = (STANDARD.encode(before), STANDARD.encode(&self.cursor));
-        let last = lines.len().saturating_sub(1);
         for (place, mut line) in lines.into_iter().enumerate() {
-            line["cursor"] = Value::String(if place == last { after.clone() } else { before.clone() });
+            line["cursor"] = Value::String(if place + 1 < changes { before.clone() } else { after.clone() });
             writeln!(self.stdout, "{line}").map_err(Failure::of_stdout)?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Request, Status, Streaming};
 
 use super::connection::{Connection, Context};
 use super::failure::Failure;
@@ -166,11 +166,7 @@ async fn next_or_flush(
 
 /// What a failed stream means.
 fn of_status(connection: &Connection, status: Status, feed: &Feed) -> Result<End, Failure> {
-    let refuses_cursor = matches!(
-        status.code(),
-        Code::FailedPrecondition | Code::OutOfRange | Code::DataLoss
-    );
-    if refuses_cursor && !feed.cursor().is_empty() {
+    if explain::refuses_cursor(&status) && !feed.cursor().is_empty() {
         return Ok(End::Snapshot(format!(
             "the hub cannot serve this cursor ({})",
             super::output::plain(status.message())
