@@ -41,9 +41,12 @@ mod query;
 mod status;
 mod subscribe;
 
+mod demo;
+
 mod manual;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -93,6 +96,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Demo(demo::Demo),
     Init(init::Init),
     Serve(serve::Serve),
     Verify(verify::Verify),
@@ -147,6 +151,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Offline commands run here, the others in a runtime.
 fn execute(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
+        Command::Demo(command) => online(command.run(context)),
         Command::Init(command) => command.run(context),
         Command::Serve(command) => command.run(context),
         Command::Verify(command) => command.run(context),
@@ -192,6 +197,7 @@ fn log_to_stderr(verbose: u8) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     let built = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_writer(std::io::stderr)
         .try_init();
     // Already set where a test runs several commands in one process.

@@ -17,7 +17,7 @@ use crate::grpc::wire::publish_result::Outcome;
 /// Publish one indicator
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  clearinghouse publish domain 'bad[.]example' --tlp green --campaign Doppelganger\n  \
+    after_help = "Examples:\n  clearinghouse publish domain 'bad[.]example[.]com' --tlp green --campaign Doppelganger\n  \
 clearinghouse publish auto 'hxxps://t[.]me/somechannel' --tlp amber --to group:\"Election 2026\" --confidence 80 --ttp T0007"
 )]
 pub struct Publish {

@@ -22,7 +22,7 @@ const VALUE_BYTES_MAX: usize = 16_384;
 /// Show what is known, visible to you, about raw values
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  clearinghouse lookup 'hxxps://bad[.]example/page' twitter.com/someone --json\n  \
+    after_help = "Examples:\n  clearinghouse lookup 'hxxps://bad[.]example[.]com/page' twitter.com/someone --json\n  \
 cut -f1 report.tsv | clearinghouse lookup - --json"
 )]
 pub struct Lookup {

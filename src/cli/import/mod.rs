@@ -21,10 +21,10 @@ use crate::grpc::wire;
 use crate::import::{Fate, Format, Report};
 
 use files::Source;
-use plan::{Planned, Template};
+pub use plan::{Planned, Template};
 use rejects::Rejects;
 use sender::Sender;
-pub use summary::Summary;
+use summary::Summary;
 
 /// Publish the indicators of report files
 #[derive(Args, Debug)]
