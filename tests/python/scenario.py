@@ -100,9 +100,9 @@ class Scenario:
 
     def batch_has_one_result_per_item(self):
         drafts = [
-            self.draft("hxxps://masthead-one[.]example/story"),
-            self.draft("masthead-two.example", tlp="TLP_UNSPECIFIED"),
-            self.draft("masthead-three.example", confidence=70),
+            self.draft("hxxps://masthead-one[.]example[.]org/story"),
+            self.draft("masthead-two.example.org", tlp="TLP_UNSPECIFIED"),
+            self.draft("masthead-three.example.org", confidence=70),
         ]
         results = self.publish(drafts, "first")
         outcomes = [result.WhichOneof("outcome") for result in results]
@@ -118,7 +118,7 @@ class Scenario:
         came = client.follow(self.api, self.channels["reader"], mirror, lambda mirror: mirror.live)
         expect("a new subscriber is given what there is", set(came) == set(self.first), came)
         held = mirror.cursor
-        missed = [self.draft(f"missed-{at}.example") for at in range(250)]
+        missed = [self.draft(f"missed-{at}.example.org") for at in range(250)]
         ids = [result.accepted.id for result in self.publish(missed, "missed")]
         came = client.follow(self.api, self.channels["reader"], mirror, lambda mirror: set(ids) <= set(mirror.indicators))
         expect("who was away misses nothing and gets nothing twice", sorted(came) == sorted(ids), len(came))
@@ -139,7 +139,7 @@ class Scenario:
 
     def reader_copy_omits_the_audience(self):
         named = [self.members["reader"].id, self.members["government"].id]
-        result = self.publish([self.draft("named-readers.example", tlp="TLP_AMBER", member_ids=named)], "named")[0]
+        result = self.publish([self.draft("named-readers.example.org", tlp="TLP_AMBER", member_ids=named)], "named")[0]
         self.amber = result.accepted.id
         get = lambda name: self.query(name).GetIndicator(
             self.api.query.GetIndicatorRequest(id=self.amber), timeout=10).indicator
@@ -179,7 +179,7 @@ class Scenario:
 
     def publish_as_reader(self):
         stub = self.api.publish_grpc.PublishServiceStub(self.channels["reader"])
-        item = self.api.publish.PublishItem(draft=self.draft("not-mine.example"))
+        item = self.api.publish.PublishItem(draft=self.draft("not-mine.example.org"))
         return stub.Publish(self.api.publish.PublishRequest(items=[item]), timeout=10)
 
     def strangers_get_no_answer(self):
