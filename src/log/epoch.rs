@@ -71,6 +71,19 @@ impl Place {
     fn before_open(&self) -> PathBuf {
         self.dir.join("before-open")
     }
+
+    fn before_open_partial(&self) -> PathBuf {
+        self.dir.join("before-open.partial")
+    }
+
+    /// The store that counts while the epoch grows: the copy, if a crash interrupted recovery.
+    pub(super) fn unsealed(&self) -> PathBuf {
+        if self.before_open().exists() {
+            self.before_open()
+        } else {
+            self.active()
+        }
+    }
 }
 
 /// Where a fold over the log stands: what comes next must continue this.
@@ -294,7 +307,7 @@ enum Original {
 
 impl Original {
     fn keep(place: &Place) -> Result<Original, DiskError> {
-        let partial = place.dir.join("before-open.partial");
+        let partial = place.before_open_partial();
         disk::remove_tree(&partial)?;
         let copied = disk::copy_tree(&place.active(), &partial)
             .and_then(|()| disk::sync_tree(&partial))
@@ -311,8 +324,15 @@ impl Original {
         }
     }
 
+    /// Drop the copy, durably and at one stroke, before the first append: a copy that came back after a power cut, or
+    /// half of one, would take the place of a store that had grown since.
     fn discard(self, place: &Place) -> Result<(), DiskError> {
-        disk::remove_tree(&place.before_open())
+        if let Original::InMemory(_) = self {
+            return Ok(());
+        }
+        let partial = place.before_open_partial();
+        disk::rename(&place.before_open(), &partial)?;
+        disk::remove_tree(&partial)
     }
 
     fn put_back(self, place: &Place) -> Result<(), DiskError> {

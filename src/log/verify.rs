@@ -85,7 +85,7 @@ impl Checked {
         let (path, manifest) = match Manifest::read(&place.manifest())? {
             Some(manifest) => (place.sealed(), Some(manifest.map_err(in_epoch)?)),
             None => (
-                place.active(),
+                place.unsealed(),
                 Manifest::read(&place.paused())?.transpose().map_err(in_epoch)?,
             ),
         };
