@@ -148,9 +148,12 @@ pub(super) fn create(log_dir: &Path, first: Seq) -> Result<(Place, Arc<Store>), 
     Ok((place, Arc::new(store)))
 }
 
-/// The store of an epoch that was not sealed, and how many values beyond the head were taken back out.
+/// The store of an epoch that was not sealed.
 pub(super) struct Recovered {
     pub store: Store,
+    /// Whether a clean stop had left it, so that nothing was read.
+    pub clean: bool,
+    /// How many values beyond the head were taken back out.
     pub values_dropped: usize,
 }
 
@@ -162,6 +165,7 @@ pub(super) fn open_growing(place: &Place, fold: &mut Fold, head: &Head) -> Resul
     if let Some(store) = resume_paused(place, fold, head)? {
         return Ok(Recovered {
             store,
+            clean: true,
             values_dropped: 0,
         });
     }
@@ -225,7 +229,11 @@ fn recover(place: &Place, fold: &mut Fold, head: &Head) -> Result<Recovered, Ope
     // Entries beyond the head may still be in the kernel's memory only; the head will soon demand them.
     store.flush().map_err(|error| from_store(error, place.first, None))?;
     disk::sync_tree(&place.active())?;
-    Ok(Recovered { store, values_dropped })
+    Ok(Recovered {
+        store,
+        clean: false,
+        values_dropped,
+    })
 }
 
 /// Read all values in order. Up to the head each must be whole. Beyond it, whole appends are taken over and the rest

@@ -138,8 +138,8 @@ impl Opened {
                 });
                 continue;
             }
-            opening.clean = place.paused().exists();
             let recovered = epoch::open_growing(&place, &mut fold, &record.head)?;
+            opening.clean = recovered.clean;
             opening.values_dropped += recovered.values_dropped;
             let store = Arc::new(recovered.store);
             epochs.push(Epoch {
