@@ -10,19 +10,19 @@ mod support;
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use clearinghouse::log::{Durability, Log, Options};
 use support::child::{Appender, LONG_EPOCHS, SHORT_EPOCHS, append_until_stopped, child_options};
+use support::disk::Disk;
 use support::{check_log, check_recovered, knob};
 
 const CUTS_PER_LOG: usize = 10;
-const IMAGE_BYTES: u64 = 512 * 1024 * 1024;
+const DISK_BYTES: u64 = 512 * 1024 * 1024;
 
 #[test]
 fn power_cut_under_load_loses_nothing_acknowledged() {
-    let Some(disk) = Disk::attach() else { return };
+    let Some(disk) = Disk::attach(DISK_BYTES) else { return };
     let cuts = knob("CLEARINGHOUSE_POWER_CUTS", 100);
     let mut acknowledged_total = 0;
     for log in 0..cuts.div_ceil(CUTS_PER_LOG) {
@@ -32,7 +32,7 @@ fn power_cut_under_load_loses_nothing_acknowledged() {
         Log::create(&dir, options()).unwrap().close().unwrap();
         let mut size = 0;
         for cut in 0..CUTS_PER_LOG {
-            let acknowledged = disk.cut_under_load(&dir, options(), 1 + (log * 7 + cut * 13) % 61);
+            let acknowledged = cut_under_load(&disk, &dir, options(), 1 + (log * 7 + cut * 13) % 61);
             assert!(acknowledged >= size);
             size = check_recovered(&dir, options(), acknowledged);
         }
@@ -45,7 +45,7 @@ fn power_cut_under_load_loses_nothing_acknowledged() {
 
 #[test]
 fn power_cut_without_syncs_loses_acknowledged_entries() {
-    let Some(disk) = Disk::attach() else { return };
+    let Some(disk) = Disk::attach(DISK_BYTES) else { return };
     let mut lost = 0;
     let cuts = 5;
     for log in 0..cuts {
@@ -54,7 +54,7 @@ fn power_cut_without_syncs_loses_acknowledged_entries() {
             .unwrap()
             .close()
             .unwrap();
-        let acknowledged = disk.cut_under_load(&dir, child_options(Durability::SkipSync, LONG_EPOCHS), 150);
+        let acknowledged = cut_under_load(&disk, &dir, child_options(Durability::SkipSync, LONG_EPOCHS), 150);
         let found = match Log::open(&dir, child_options(Durability::Full, LONG_EPOCHS)) {
             Ok(log) => log.head().size,
             Err(error) => {
@@ -74,82 +74,23 @@ fn append_as_child() {
     append_until_stopped();
 }
 
-/// An ext4 in a file, mounted.
-struct Disk {
-    image: PathBuf,
-    mounted: PathBuf,
-    _temporary: tempfile::TempDir,
+/// Let a process append, cut the power after so many acknowledgements, and start the disk again.
+fn cut_under_load(disk: &Disk, dir: &Path, options: Options, after: usize) -> u64 {
+    let mut appender = Appender::start("append_as_child", dir, options.durability, options.epoch_entries_max);
+    assert!(appender.wait_for(after), "the child ended by itself");
+    cut(disk);
+    appender.drain();
+    disk.remount();
+    appender.acknowledged
 }
 
-impl Disk {
-    fn attach() -> Option<Disk> {
-        let temporary = tempfile::tempdir().unwrap();
-        let disk = Disk {
-            image: temporary.path().join("image"),
-            mounted: temporary.path().join("mounted"),
-            _temporary: temporary,
-        };
-        std::fs::create_dir(&disk.mounted).unwrap();
-        File::create(&disk.image).unwrap().set_len(IMAGE_BYTES).unwrap();
-        let made = run("mkfs.ext4", &["-q", "-F", path(&disk.image)]).and_then(|()| disk.mount());
-        match made {
-            Ok(()) => Some(disk),
-            Err(reason) => {
-                println!("skipped: no ext4 of our own can be mounted here: {reason}");
-                None
-            }
-        }
-    }
-
-    fn mount(&self) -> Result<(), String> {
-        // The journal must not commit by itself: the syncs alone are to count.
-        run(
-            "mount",
-            &["-o", "loop,commit=300", path(&self.image), path(&self.mounted)],
-        )
-    }
-
-    /// Let a process append, cut the power after so many acknowledgements, and start the disk again.
-    fn cut_under_load(&self, dir: &Path, options: Options, after: usize) -> u64 {
-        let mut appender = Appender::start("append_as_child", dir, options.durability, options.epoch_entries_max);
-        assert!(appender.wait_for(after), "the child ended by itself");
-        self.cut();
-        appender.drain();
-        run("umount", &[path(&self.mounted)]).unwrap();
-        self.mount().unwrap();
-        appender.acknowledged
-    }
-
-    fn cut(&self) {
-        /// `EXT4_IOC_SHUTDOWN`, which is `_IOR('X', 125, __u32)`.
-        const SHUTDOWN: libc::c_ulong = 0x8004_587d;
-        /// Neither data nor journal are flushed.
-        const NO_LOG_FLUSH: u32 = 2;
-        let directory = File::open(&self.mounted).unwrap();
-        // SAFETY: the descriptor is open for the call, and the kernel reads four bytes from the pointer.
-        let result = unsafe { libc::ioctl(directory.as_raw_fd(), SHUTDOWN, &NO_LOG_FLUSH) };
-        assert_eq!(result, 0, "EXT4_IOC_SHUTDOWN: {}", std::io::Error::last_os_error());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = run("umount", &["-l", path(&self.mounted)]);
-    }
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))
-    }
+fn cut(disk: &Disk) {
+    /// `EXT4_IOC_SHUTDOWN`, which is `_IOR('X', 125, __u32)`.
+    const SHUTDOWN: libc::c_ulong = 0x8004_587d;
+    /// Neither data nor journal are flushed.
+    const NO_LOG_FLUSH: u32 = 2;
+    let directory = File::open(&disk.mounted).unwrap();
+    // SAFETY: the descriptor is open for the call, and the kernel reads four bytes from the pointer.
+    let result = unsafe { libc::ioctl(directory.as_raw_fd(), SHUTDOWN, &NO_LOG_FLUSH) };
+    assert_eq!(result, 0, "EXT4_IOC_SHUTDOWN: {}", std::io::Error::last_os_error());
 }

@@ -139,13 +139,23 @@ pub(super) fn create(log_dir: &Path, first: Seq) -> Result<(Place, Arc<Store>), 
     let partial = place.dir.with_extension("partial");
     disk::remove_tree(&partial)?;
     std::fs::create_dir(&partial).on("create directory", &partial)?;
-    // The store is opened once to be made, and again under its final name: sled remembers paths.
+    // The first opening makes the store, the second takes the room of its first segment: a disk without that room has
+    // to say so before the epoch exists. The third is under the final name, for sled remembers paths.
+    drop(Store::open(&partial.join("active"))?);
     drop(Store::open(&partial.join("active"))?);
     disk::sync_tree(&partial)?;
     disk::rename(&partial, &place.dir)?;
-    let store = Store::open(&place.active())?;
-    disk::sync_tree(&place.active())?;
-    Ok((place, Arc::new(store)))
+    let opened = Store::open(&place.active()).and_then(|store| {
+        disk::sync_tree(&place.active())?;
+        Ok(store)
+    });
+    match opened {
+        Ok(store) => Ok((place, Arc::new(store))),
+        Err(error) => {
+            disk::rename(&place.dir, &partial)?;
+            Err(error)
+        }
+    }
 }
 
 /// The store of an epoch that was not sealed.
@@ -158,19 +168,24 @@ pub(super) struct Recovered {
 }
 
 /// Open an epoch that grows, after a clean stop or a crash, and continue `fold` over it.
-pub(super) fn open_growing(place: &Place, fold: &mut Fold, head: &Head) -> Result<Recovered, OpenError> {
+pub(super) fn open_growing(
+    place: &Place,
+    fold: &mut Fold,
+    demand: &Demand,
+    keeping: Keeping,
+) -> Result<Recovered, OpenError> {
     finish_interrupted_recovery(place)?;
     // What sealing had begun is done again.
     disk::remove_tree(&place.sealed())?;
-    if let Some(store) = resume_paused(place, fold, head)? {
+    if let Some(store) = resume_paused(place, fold, &demand.head)? {
         return Ok(Recovered {
             store,
             clean: true,
             values_dropped: 0,
         });
     }
-    let original = Original::keep(place)?;
-    match recover(place, fold, head) {
+    let original = Original::keep(place, keeping)?;
+    match recover(place, fold, demand) {
         Ok(recovered) => {
             original.discard(place)?;
             Ok(recovered)
@@ -215,10 +230,11 @@ fn resume_paused(place: &Place, fold: &mut Fold, head: &Head) -> Result<Option<S
     ))
 }
 
-fn recover(place: &Place, fold: &mut Fold, head: &Head) -> Result<Recovered, OpenError> {
+fn recover(place: &Place, fold: &mut Fold, demand: &Demand) -> Result<Recovered, OpenError> {
     disk::remove_file(&place.paused())?;
-    let store = Store::open(&place.active()).map_err(|error| from_store(error, place.first, None))?;
-    let values_dropped = take_in(&store, place, fold, head)?;
+    let broken = |error: StoreError| from_store(error, place.first, None);
+    let store = Store::open(&place.active()).map_err(broken)?;
+    let values_dropped = take_in(&store, place, fold, demand)?;
     if store.has_blobs()? {
         let damage = Damage::new("a value was moved to a blob file, which power cuts tear");
         return Err(damage
@@ -227,7 +243,7 @@ fn recover(place: &Place, fold: &mut Fold, head: &Head) -> Result<Recovered, Ope
             .into());
     }
     // Entries beyond the head may still be in the kernel's memory only; the head will soon demand them.
-    store.flush().map_err(|error| from_store(error, place.first, None))?;
+    store.flush().map_err(broken)?;
     disk::sync_tree(&place.active())?;
     Ok(Recovered {
         store,
@@ -236,9 +252,9 @@ fn recover(place: &Place, fold: &mut Fold, head: &Head) -> Result<Recovered, Ope
     })
 }
 
-/// Read all values in order. Up to the head each must be whole. Beyond it, whole appends are taken over and the rest
+/// Read all values in order. Up to the head each must be whole. Beyond it, whole appends are taken over, and the rest
 /// removed: it was never acknowledged, and left in place it would stand in the way of the next append.
-fn take_in(store: &Store, place: &Place, fold: &mut Fold, head: &Head) -> Result<usize, OpenError> {
+fn take_in(store: &Store, place: &Place, fold: &mut Fold, demand: &Demand) -> Result<usize, OpenError> {
     let mut append = Vec::new();
     let mut broken = None;
     for found in store
@@ -259,14 +275,14 @@ fn take_in(store: &Store, place: &Place, fold: &mut Fold, head: &Head) -> Result
         }
         if append.last().is_some_and(|batch| batch.values_after == 0) {
             for batch in append.drain(..) {
-                fold.push_batch(&batch, head)
+                fold.push_batch(&batch, &demand.head)
                     .map_err(|damage| damage.in_epoch(place.first))?;
             }
         }
     }
     let reached = fold.tree.size();
-    if reached < head.size {
-        let missing = Damage::new(format!("{} acknowledged entries are missing", head.size - reached));
+    if reached < demand.end() {
+        let missing = Damage::new(format!("{} acknowledged entries are missing", demand.end() - reached));
         return Err(broken.unwrap_or(OpenError::Damaged(missing.at(Seq(reached)).in_epoch(place.first))));
     }
     remove_from(store, Seq(reached)).map_err(|error| from_store(error, place.first, Some(Seq(reached))))
@@ -305,6 +321,29 @@ pub(super) fn from_store(error: StoreError, epoch: Seq, at: Option<Seq>) -> Open
     }
 }
 
+/// What an epoch that was not sealed has to hold.
+pub(super) struct Demand {
+    /// The head file's.
+    pub head: Head,
+    /// Where the next epoch starts, if there is one: the disk was full, or a crash came, before this one was sealed.
+    pub next: Option<Seq>,
+}
+
+impl Demand {
+    fn end(&self) -> u64 {
+        self.next.map_or(self.head.size, |next| next.0)
+    }
+}
+
+/// Where the copy goes that recovery starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// On disk, where it survives a crash of recovery itself. A full disk is an error.
+    OnDisk,
+    /// In memory, if the disk is full even now that the ballast was released.
+    InMemoryIfFull,
+}
+
 /// The store as it was before sled opened it after a crash. That open zeroes whatever sled takes for a torn tail, and
 /// what it zeroes cannot be brought back: the evidence must not depend on sled's judgement.
 enum Original {
@@ -314,7 +353,7 @@ enum Original {
 }
 
 impl Original {
-    fn keep(place: &Place) -> Result<Original, DiskError> {
+    fn keep(place: &Place, keeping: Keeping) -> Result<Original, DiskError> {
         let partial = place.before_open_partial();
         disk::remove_tree(&partial)?;
         let copied = disk::copy_tree(&place.active(), &partial)
@@ -322,7 +361,7 @@ impl Original {
             .and_then(|()| disk::rename(&partial, &place.before_open()));
         match copied {
             Ok(()) => Ok(Original::Copy),
-            Err(error) if error.is_full() => {
+            Err(error) if error.is_full() && keeping == Keeping::InMemoryIfFull => {
                 disk::remove_tree(&partial)?;
                 let files = disk::list(&place.active())?.into_iter().filter(|path| path.is_file());
                 let read = |path: PathBuf| std::fs::read(&path).on("read", &path).map(|content| (path, content));
@@ -354,7 +393,7 @@ impl Original {
                 }
                 files
                     .iter()
-                    .try_for_each(|(path, content)| std::fs::write(path, content).on("put back", path))?;
+                    .try_for_each(|(path, content)| disk::overwrite(path, content))?;
                 disk::sync_tree(&place.active())
             }
         }

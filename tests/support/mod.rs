@@ -3,6 +3,7 @@
 #![allow(dead_code, missing_docs)]
 
 pub mod child;
+pub mod disk;
 
 use std::ops::ControlFlow;
 use std::path::Path;
