@@ -164,7 +164,7 @@ async fn reconnection(
     published: &mut Published,
     checks: &mut Checks,
 ) -> Result<(), Failure> {
-    narrator.scene("Vidora's connection breaks; meanwhile the world goes on").await;
+    narrator.scene("Vidora's feed breaks off; meanwhile the world goes on").await;
     let stored = watchers.remove(VIDORA).cut().await;
     let handling = wire::Handling { tlp: words::number(&Tlp::ALL, Tlp::Green), ..Default::default() };
     let draft = wire::IndicatorDraft {
