@@ -85,6 +85,7 @@ pub(super) fn phone(text: &str) -> Result<String, Invalid> {
     // The parser takes off what it holds for a trunk prefix, as the 0 in `+44 (0)20`, but also the first digit of some
     // numbers that start like one. So its form counts only if it is a valid number, and its own.
     match shortened {
+        (number, _) if number == digits => Ok(number),
         (number, Validity::Valid) if e164(&number).is_some_and(|(again, _)| again == number) => Ok(number),
         _ => Ok(digits),
     }
