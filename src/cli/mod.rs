@@ -80,6 +80,7 @@ struct Cli {
         long,
         global = true,
         env = "CLEARINGHOUSE_HUB",
+        hide_env_values = true,
         value_name = "ADDR",
         help_heading = "Global"
     )]
@@ -179,7 +180,10 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
 
 fn online(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     // Two workers: a reader of stdout that dawdles blocks one, and the other keeps the connection alive.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| Failure::of("cannot start", error))?;
     let ended = runtime.block_on(command);
     // A read of stdin that blocks must not keep the program alive.
