@@ -46,6 +46,7 @@ impl Invite {
             token,
             expires_at,
             invitation_id,
+            pending: _,
         } = response.map_err(|status| connection.failure(status))?.into_inner();
         let expires = json::moment(&expires_at);
         if !context.output.is_json() {

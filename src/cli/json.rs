@@ -164,6 +164,8 @@ fn indicator_fields(indicator: &wire::Indicator, directory: &Directory) -> Map<S
         retraction_reason,
         hash_quality,
         state,
+        warnings,
+        independent,
     } = indicator;
     let value = json!({
         "id": id,
@@ -193,6 +195,8 @@ fn indicator_fields(indicator: &wire::Indicator, directory: &Directory) -> Map<S
         "revised_at": moment(revised_at),
         "retraction_reason": retraction_reason,
         "hash_quality": hash_quality,
+        "independent": independent,
+        "warnings": warnings,
     });
     match value {
         Value::Object(fields) => fields,

@@ -17,8 +17,8 @@ pub fn of(result: PublishResult) -> Result<Outcome, Failure> {
 /// As JSON: `{"outcome", "id", "revision"}` or `{"outcome", "field", "reason", "code"}`.
 pub fn json(outcome: &Outcome) -> Value {
     match outcome {
-        Outcome::Accepted(wire::Accepted { id, revision }) => {
-            json!({"id": id, "revision": revision, "outcome": "accepted"})
+        Outcome::Accepted(wire::Accepted { id, revision, warnings }) => {
+            json!({"id": id, "revision": revision, "outcome": "accepted", "warnings": warnings})
         }
         Outcome::Duplicate(wire::Duplicate { id, revision }) => {
             json!({"id": id, "revision": revision, "outcome": "duplicate"})

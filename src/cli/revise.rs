@@ -120,6 +120,7 @@ fn draft_of(indicator: wire::Indicator) -> wire::IndicatorDraft {
         evidence: indicator.evidence,
         handling: Some(handling),
         hash_quality: indicator.hash_quality,
+        independent: indicator.independent,
     }
 }
 
