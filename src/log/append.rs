@@ -119,10 +119,20 @@ impl Log {
         if entries < self.options.epoch_entries_max && bytes < self.options.epoch_bytes_max {
             return;
         }
-        if let Err(error) = self.begin_epoch() {
-            // The append that came before is durable and stays acknowledged. If a new epoch was not begun, the old one
-            // goes on growing, and the next append tries again; if the disk is to blame, that append will say so.
-            tracing::warn!(%error, "the change of epochs was not completed");
+        // Whatever comes of it, the append that came before is durable and stays acknowledged.
+        match self.begin_epoch() {
+            Ok(()) => {}
+            // The old epoch goes on growing and the next append tries again, or it waits, readable, for the next
+            // opening to seal it. An append that finds no room itself will say so.
+            Err(OpenError::Disk(error)) if error.is_full() => {
+                tracing::warn!(%error, "no room for the change of epochs");
+            }
+            Err(error) => {
+                self.stop_with(Stop {
+                    full: false,
+                    reason: error.to_string(),
+                });
+            }
         }
     }
 
