@@ -7,7 +7,8 @@
 //! async worker thread.
 //!
 //! In reading order: `merkle` and `tree` (hashes and proofs), `batch` (the bytes of a value), `store` (sled),
-//! `manifest` and `epoch` (a span of entries on disk), `head` (how far the log reaches), `open`, `append`, `read`,
+//! `manifest` and `epoch` (a span of entries on disk), `head` (how far the log reaches), `open`, `seal`, `append`,
+//! `read`,
 //! `verify`. `docs/storage-format.md` specifies the bytes.
 
 pub mod merkle;
@@ -35,6 +36,8 @@ mod error;
 mod shared;
 
 mod open;
+
+mod seal;
 
 mod append;
 
@@ -112,6 +115,7 @@ pub struct Log {
     shared: Arc<shared::Shared>,
     head_file: head::HeadFile,
     growing: append::Growing,
+    sealer: seal::Sealer,
     stop: Option<Stop>,
     opening: Opening,
     _closer: shared::Closer,

@@ -10,6 +10,7 @@ use super::epoch::{self, Demand, Fold, Keeping, Place, Span};
 use super::error::{CreateError, Damage, OnDisk, OpenError};
 use super::head::{self, HeadFile, HeadRecord};
 use super::manifest::Manifest;
+use super::seal::Sealer;
 use super::shared::{Body, Closer, Epoch, Shared, View};
 use super::store::StoreError;
 use super::{Head, Log, Options, Stop};
@@ -198,6 +199,7 @@ impl Opened {
             shared,
             head_file,
             growing,
+            sealer: Sealer::default(),
             stop: None,
             opening,
             _closer,
