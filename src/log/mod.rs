@@ -7,9 +7,8 @@
 //! async worker thread.
 //!
 //! In reading order: `merkle` and `tree` (hashes and proofs), `batch` (the bytes of a value), `store` (sled),
-//! `manifest` and `epoch` (a span of entries on disk), `head` (how far the log reaches), `open`, `seal`, `append`,
-//! `read`,
-//! `verify`. `docs/storage-format.md` specifies the bytes.
+//! `manifest`, `epoch` and `recover` (a span of entries on disk), `head` (how far the log reaches), `open`, `seal`,
+//! `append`, `read`, `verify`. `docs/storage-format.md` specifies the bytes.
 
 pub mod merkle;
 
@@ -26,6 +25,8 @@ mod store;
 mod manifest;
 
 mod epoch;
+
+mod recover;
 
 mod head;
 
