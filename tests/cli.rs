@@ -256,10 +256,8 @@ fn verify_fails_on_a_log_that_lost_its_tail() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("hub");
     assert_eq!(code(&run(["init", "--dir", dir.to_str().unwrap()])), 0);
-    let store = files_under(&dir.join("log"))
-        .into_iter()
-        .max_by_key(|path| fs::metadata(path).unwrap().len())
-        .unwrap();
+    let is_store = |path: &PathBuf| path.file_name().is_some_and(|name| name == "db");
+    let store = files_under(&dir.join("log")).into_iter().find(is_store).unwrap();
     let bytes = fs::read(&store).unwrap();
     fs::write(&store, vec![0; bytes.len()]).unwrap();
     let output = run(["verify", "--dir", dir.to_str().unwrap(), "--json"]);

@@ -4,6 +4,7 @@ mod cli_support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::process::Stdio;
 
 use cli_support::{Hub, Lines, clearinghouse, code, stderr, stdout};
@@ -376,6 +377,29 @@ fn a_subscriber_that_crashes_resumes_at_its_cursor_file_and_misses_nothing() {
     let mut fresh = BTreeMap::new();
     drain(hub.subscribe("lantern", &["--until-live"]), &mut fresh);
     assert_eq!(mirror, fresh);
+}
+
+/// The moment that cannot be hit at will: a line is out, its cursor is not stored, and the indicator goes before the program
+/// is back. The hub, asked from the old cursor, has nothing to say of it.
+#[test]
+fn what_went_out_before_a_crash_and_has_gone_since_is_taken_back() {
+    let hub = hub_with_two();
+    hub.run("plaza", &["import", SAMPLE, "--tlp", "green"]);
+    let until_live = ["--cursor-file", "cursor", "--until-live", "--check"];
+    let mut mirror = BTreeMap::new();
+    drain(hub.subscribe("lantern", &until_live), &mut mirror);
+    let gone = "01990000-0000-7000-8000-000000000000";
+    mirror.insert(gone.to_owned(), 1);
+    let mut journal = fs::OpenOptions::new()
+        .append(true)
+        .open(hub.path("cursor.mirror"))
+        .unwrap();
+    writeln!(journal, "+{gone} 1").unwrap();
+    drain(hub.subscribe("lantern", &until_live), &mut mirror);
+    assert!(!mirror.contains_key(gone));
+    assert_eq!(mirror.len(), 45);
+    let lines = stdout(&hub.run("lantern", &[&["subscribe"], &until_live[..]].concat()));
+    assert!(!lines.contains(gone), "once is enough: {lines}");
 }
 
 #[test]

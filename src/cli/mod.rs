@@ -16,6 +16,7 @@ mod names;
 
 mod json;
 mod outcome;
+mod pending;
 mod spreadsheet;
 
 mod filter;
