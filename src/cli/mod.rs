@@ -32,6 +32,8 @@ mod group;
 mod invite;
 mod member;
 
+mod assess;
+mod disclosure;
 mod import;
 mod publish;
 mod retract;
@@ -112,6 +114,9 @@ enum Command {
     Import(import::Import),
     Revise(revise::Revise),
     Retract(retract::Retract),
+    Assess(assess::Assess),
+    Assessments(assess::Assessments),
+    Disclosure(disclosure::DisclosureCommand),
     Subscribe(subscribe::Subscribe),
     Lookup(query::Lookup),
     Get(query::Get),
@@ -167,6 +172,9 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Import(command) => online(command.run(context)),
         Command::Revise(command) => online(command.run(context)),
         Command::Retract(command) => online(command.run(context)),
+        Command::Assess(command) => online(command.run(context)),
+        Command::Assessments(command) => online(command.run(context)),
+        Command::Disclosure(command) => online(command.run(context)),
         Command::Subscribe(command) => online(command.run(context)),
         Command::Lookup(command) => online(command.run(context)),
         Command::Get(command) => online(command.run(context)),
