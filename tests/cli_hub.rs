@@ -104,97 +104,118 @@ fn renewal_replaces_key_and_certificate_and_the_new_pair_works() {
     assert_eq!(hub.json("plaza", &["status"])["writable"], true);
 }
 
+const FLAGS: [&str; 10] = [
+    "--tlp",
+    "green",
+    "--campaign",
+    "Test",
+    "--confidence",
+    "70",
+    "--ttp",
+    "T0007",
+    "--verdict",
+    "malicious",
+];
+
+fn publish(hub: &Hub, kind: &str, value: &str) -> Value {
+    hub.json("plaza", &[&["publish", kind, value], &FLAGS[..]].concat())
+}
+
 #[test]
-fn publish_look_up_revise_and_retract() {
+fn what_is_published_once_is_found_in_any_spelling() {
     let hub = hub_with_two();
-    let flags = [
-        "--tlp",
-        "green",
-        "--campaign",
-        "Test",
-        "--confidence",
-        "70",
-        "--ttp",
-        "T0007",
-        "--verdict",
-        "malicious",
-    ];
-    let published = hub.json(
-        "plaza",
-        &[&["publish", "domain", "bad[.]example[.]com"], &flags[..]].concat(),
-    );
+    let published = publish(&hub, "domain", "bad[.]example[.]com");
     let id = published["id"].as_str().unwrap();
     assert_eq!(
-        (published["outcome"].as_str(), published["revision"].as_u64()),
-        (Some("accepted"), Some(1))
+        (&published["outcome"], &published["revision"]),
+        (&"accepted".into(), &1.into())
     );
-    let again = hub.json("plaza", &[&["publish", "auto", "BAD.example.com"], &flags[..]].concat());
-    assert_eq!(
-        (again["outcome"].as_str(), again["id"].as_str()),
-        (Some("duplicate"), Some(id))
-    );
+    let again = publish(&hub, "auto", "BAD.example.com");
+    assert_eq!((&again["outcome"], &again["id"]), (&"duplicate".into(), &id.into()));
 
     let found = hub.json("lantern", &["lookup", "hxxps://www.bad[.]example[.]com/page"]);
     assert_eq!(found["raw"], "hxxps://www.bad[.]example[.]com/page");
     assert_eq!(found["observable"]["kind"], "url");
     let matched = &found["matches"][0];
+    assert_eq!((&matched["id"], &matched["relation"]), (&id.into(), &"host".into()));
     assert_eq!(
-        (matched["id"].as_str(), matched["relation"].as_str()),
-        (Some(id), Some("host"))
-    );
-    assert_eq!(
-        (matched["verdict"].as_str(), matched["confidence"].as_u64()),
-        (Some("malicious"), Some(70))
+        (&matched["verdict"], &matched["confidence"]),
+        (&"malicious".into(), &70.into())
     );
     assert_eq!(matched["publisher"]["name"], "Plaza Social");
 
-    let revised = hub.json(
-        "plaza",
-        &[
-            "revise",
-            id,
-            "--confidence",
-            "95",
-            "--note",
-            "confirmed",
-            "--clear",
-            "ttps",
-        ],
+    let mut lookup = hub.command("lantern");
+    let mut lookup = lookup
+        .args(["lookup", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    lookup
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"bad.example.com\n\nnot an indicator\n")
+        .unwrap();
+    let lines = stdout(&lookup.wait_with_output().unwrap());
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "one object a value");
+    assert_eq!(lines[0]["matches"][0]["relation"], "exact");
+    assert_eq!(
+        (&lines[1]["observable"], &lines[1]["matches"]),
+        (&Value::Null, &serde_json::json!([]))
     );
-    assert_eq!(revised["revision"], 2);
+    assert_ne!(lines[1]["reason"], "");
+}
+
+#[test]
+fn a_revision_changes_what_is_named_and_a_stale_one_is_refused() {
+    let hub = hub_with_two();
+    let published = publish(&hub, "domain", "bad[.]example[.]com");
+    let id = published["id"].as_str().unwrap();
+    let changes = [
+        "revise",
+        id,
+        "--confidence",
+        "95",
+        "--note",
+        "confirmed",
+        "--clear",
+        "ttps",
+    ];
+    assert_eq!(hub.json("plaza", &changes)["revision"], 2);
     let seen = hub.json("lantern", &["get", id]);
+    assert_eq!((&seen["confidence"], &seen["note"]), (&95.into(), &"confirmed".into()));
     assert_eq!(
-        (seen["confidence"].as_u64(), seen["note"].as_str()),
-        (Some(95), Some("confirmed"))
-    );
-    assert_eq!(
-        (seen["campaign"].as_str(), &seen["ttps"]),
-        (Some("Test"), &serde_json::json!([]))
+        (&seen["campaign"], &seen["ttps"]),
+        (&"Test".into(), &serde_json::json!([]))
     );
     let stale = hub.run("plaza", &["revise", id, "--expect", "1", "--confidence", "1"]);
     assert_eq!(code(&stale), 1);
+    assert_eq!(hub.json("lantern", &["get", id])["revision"], 2);
+}
 
+#[test]
+fn a_retraction_is_all_some_or_none() {
+    let hub = hub_with_two();
+    let published = publish(&hub, "domain", "bad[.]example[.]com");
+    let id = published["id"].as_str().unwrap();
     let foreign = hub.run("lantern", &["retract", id, "--reason", "not mine"]);
     assert_eq!(code(&foreign), 1, "nothing was retracted");
     let unknown = "01990000-0000-7000-8000-000000000000";
-    let partly = hub.run(
-        "plaza",
-        &[
-            "retract",
-            id,
-            unknown,
-            "--reason",
-            "a test",
-            "--confirm-large",
-            "--json",
-        ],
-    );
+    let retract = [
+        "retract",
+        id,
+        unknown,
+        "--reason",
+        "a test",
+        "--confirm-large",
+        "--json",
+    ];
+    let partly = hub.run("plaza", &retract);
     assert_eq!(code(&partly), 3, "{}", stderr(&partly));
     let partly: Value = serde_json::from_str(&stdout(&partly)).unwrap();
-    assert_eq!(
-        (partly["retracted"].as_u64(), partly["rejected"].as_u64()),
-        (Some(1), Some(1))
-    );
+    assert_eq!((&partly["retracted"], &partly["rejected"]), (&1.into(), &1.into()));
     let gone = hub.run("lantern", &["get", id]);
     assert_eq!(code(&gone), 1);
     assert_eq!(

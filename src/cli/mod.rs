@@ -73,7 +73,7 @@ struct Cli {
     #[arg(
         long,
         global = true,
-        env = "CLEARINGHOUSE_PROFILE",
+        env = "CLEARINGHOUSE_PROFILE", hide_env_values = true,
         value_name = "DIR",
         help_heading = "Global"
     )]
