@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,7 @@ use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, InvitationId, MemberId, Seq, Timestamp};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Roles, Standing};
+use crate::domain::warning::WarningLists;
 use crate::log::entry::{Actor, DecodeError, Entry, Event};
 use crate::log::{Head, Log, ReadError};
 use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
@@ -61,6 +63,10 @@ pub struct HubOptions {
     pub clock: fn() -> Timestamp,
     /// Lifetime of agents' certificates, in seconds.
     pub certificate_lifetime_secs: u32,
+    /// Values that are on many reports by mistake.
+    pub warning_lists: WarningLists,
+    /// Whether a publication that hits a warning list is refused instead of flagged.
+    pub warning_lists_strict: bool,
     /// Where the log lies, to tell how full the disk is.
     pub log_dir: PathBuf,
     /// Opens the log anew, after it stopped for want of space.
@@ -90,6 +96,8 @@ pub(crate) struct Shared {
     clock: fn() -> Timestamp,
     certificate_lifetime_secs: u32,
     log_dir: PathBuf,
+    warning_lists: ArcSwap<WarningLists>,
+    warning_lists_strict: bool,
     stopping: CancellationToken,
     server_certificate_ends: AtomicI64,
     feeds_open: AtomicU32,
@@ -235,6 +243,8 @@ impl Hub {
             cursor_key,
             clock,
             certificate_lifetime_secs,
+            warning_lists,
+            warning_lists_strict,
             log_dir,
             reopen,
         } = options;
@@ -249,6 +259,8 @@ impl Hub {
             clock,
             certificate_lifetime_secs,
             log_dir,
+            warning_lists: ArcSwap::from_pointee(warning_lists),
+            warning_lists_strict,
             stopping: CancellationToken::new(),
             server_certificate_ends: AtomicI64::default(),
             feeds_open: AtomicU32::default(),
@@ -372,6 +384,11 @@ impl Hub {
             used_bytes: bytes_below(&self.shared.log_dir),
             free_bytes: free_bytes.unwrap_or_default(),
         }
+    }
+
+    /// Puts other warning lists in the place of the present ones.
+    pub fn set_warning_lists(&self, lists: WarningLists) {
+        self.shared.warning_lists.store(Arc::new(lists));
     }
 
     /// Ends all feeds, so that connections can drain. What is in flight may still be written.
