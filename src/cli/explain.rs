@@ -254,6 +254,16 @@ mod tests {
         assert!(text.contains("this agent's certificate ended"), "{text}");
     }
 
+    /// The alert is often lost: the hub closes, and the next write finds a broken pipe.
+    #[test]
+    fn an_expired_certificate_is_named_even_when_the_alert_is_lost() {
+        let broken = || Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
+        let text = circumstances(1).of_call(&broken());
+        assert!(text.contains("this agent's certificate ended"), "{text}");
+        let text = circumstances(FUTURE).of_call(&broken());
+        assert!(!text.contains("ended"), "{text}");
+    }
+
     #[test]
     fn a_wrong_hub_is_told_from_a_wrong_agent() {
         let untrusted = |error| std::io::Error::other(rustls::Error::InvalidCertificate(error));

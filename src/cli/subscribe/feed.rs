@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tonic::Request;
 use uuid::Uuid;
 
 use super::cursor_file::{Change, CursorFile, Stored};
@@ -19,6 +21,9 @@ use crate::grpc::wire;
 
 /// Bytes of lines kept back while more messages are ready; then they go out, and the cursor is stored.
 const LINES_BYTES_MAX: usize = 1 << 20;
+
+/// An acknowledgement must not hold the feed up for longer.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A subscription.
 pub struct Feed {
@@ -38,6 +43,10 @@ pub struct Feed {
     /// What may have reached the consumer before a crash: taken back when live, if it has gone since.
     undecided: BTreeSet<Uuid>,
     is_dirty: bool,
+    /// Name of the durable subscription; empty: it is not durable.
+    name: String,
+    /// Removals went out that the hub has not been told of.
+    has_removals: bool,
     is_live: bool,
     has_agreed: bool,
     was_connected: bool,
@@ -55,7 +64,7 @@ pub enum Verdict {
 
 impl Feed {
     /// Reads where the subscription stands.
-    pub async fn open(connection: Connection, cursor_file: Option<&Path>, output: Output) -> Result<Feed, Failure> {
+    pub async fn open(connection: Connection, cursor_file: Option<&Path>, name: String, output: Output) -> Result<Feed, Failure> {
         let (file, stored) = match cursor_file {
             None => {
                 let mirror = Some(Mirror::default());
@@ -84,6 +93,8 @@ impl Feed {
             unannounced: Vec::new(),
             undecided: stored.undecided,
             is_dirty: false,
+            name,
+            has_removals: false,
             is_live: false,
             has_agreed: false,
             was_connected: true,
@@ -165,6 +176,7 @@ impl Feed {
         for wire::Removal { id, reason } in &removals {
             lines.push(json!({"type": "remove", "id": id, "reason": words::removal_reason(*reason)}));
             self.change(Change::Drop(id_of(id)?));
+            self.has_removals = true;
         }
         if live {
             lines.extend(self.take_back());
@@ -210,6 +222,23 @@ impl Feed {
             Some(file) => file.store(&self.cursor, self.mirror.as_ref()).map_err(failed),
             None => Ok(()),
         }
+    }
+
+    /// Flushes, and tells the hub that what was taken back is out: so a publisher learns that its recall was carried out at once,
+    /// and not only when this subscriber comes back. Best effort: coming back with the cursor says the same.
+    pub async fn flush_and_acknowledge(&mut self) -> Result<(), Failure> {
+        self.flush()?;
+        let is_due = self.has_removals && !self.name.is_empty() && !self.cursor.is_empty();
+        if is_due && self.before_snapshot.is_none() {
+            self.has_removals = false;
+            let (name, cursor) = (self.name.clone(), self.cursor.clone());
+            let mut request = Request::new(wire::AcknowledgeRequest { name, cursor });
+            request.set_timeout(ACKNOWLEDGE_TIMEOUT);
+            if let Err(status) = self.connection.feeds().acknowledge(request).await {
+                tracing::debug!(%status, "the removals were not acknowledged");
+            }
+        }
+        Ok(())
     }
 
     fn change(&mut self, change: Change) {
