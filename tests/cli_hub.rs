@@ -94,6 +94,49 @@ fn a_token_enrols_once_and_secrets_never_show() {
 }
 
 #[test]
+fn an_enrolment_that_was_cut_short_is_made_again_with_the_same_key() {
+    let hub = Hub::start();
+    hub.json("admin", &["member", "add", "Plaza Social", "--kind", "platform"]);
+    hub.invite("Plaza Social", "plaza");
+    let token = fs::read_to_string(hub.path("plaza.token")).unwrap();
+    let enroll = |address: &str| {
+        let args = [
+            "enroll",
+            "--ca",
+            "hub/admin/ca.pem",
+            "--token-file",
+            "plaza.token",
+            "--out",
+            "plaza",
+            "--hub",
+            address,
+        ];
+        hub.run("admin", &args)
+    };
+    let unreachable = enroll("127.0.0.1:1");
+    assert_eq!(code(&unreachable), 1);
+    assert!(
+        stderr(&unreachable).contains("cannot reach the hub"),
+        "{}",
+        stderr(&unreachable)
+    );
+    let waiting = fs::read_to_string(hub.path(".plaza.enrolling.pem")).unwrap();
+    let done = enroll(&hub.address);
+    assert_eq!(code(&done), 0, "{}", stderr(&done));
+    let key = fs::read_to_string(hub.path("plaza/key.pem")).unwrap();
+    assert!(waiting.starts_with(&key));
+    assert!(!hub.path(".plaza.enrolling.pem").exists());
+
+    // As after a crash between the hub's answer and the profile: the key is there, the profile is not.
+    fs::remove_dir_all(hub.path("plaza")).unwrap();
+    fs::write(hub.path("plaza.token"), token).unwrap();
+    fs::write(hub.path(".plaza.enrolling.pem"), waiting).unwrap();
+    let again = enroll(&hub.address);
+    assert_eq!(code(&again), 0, "{}", stderr(&again));
+    assert_eq!(hub.json("plaza", &["status"])["writable"], true);
+}
+
+#[test]
 fn renewal_replaces_key_and_certificate_and_the_new_pair_works() {
     let hub = Hub::start();
     hub.enrol("Plaza Social", "platform", "plaza");

@@ -58,6 +58,10 @@ impl Circumstances {
                 status.source().map(last_cause).unwrap_or_default()
             ),
             Code::DeadlineExceeded | Code::Cancelled => format!("the hub at {} did not answer in time", self.address),
+            Code::ResourceExhausted | Code::Unavailable if retry_after_ms(status).is_some() => {
+                let seconds = retry_after_ms(status).unwrap_or_default().div_ceil(1_000);
+                format!("{message}: try again in {seconds} s")
+            }
             _ if message.is_empty() => status.code().description().to_owned(),
             _ => message,
         }

@@ -28,6 +28,7 @@ mod verify;
 
 mod agent;
 mod enroll;
+mod enrolment_key;
 mod group;
 mod invite;
 mod member;
