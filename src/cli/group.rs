@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::json;
 use super::names::Directory;
 use super::output::plain;
+use super::pending;
 use crate::grpc::wire;
 
 /// Create, fill and list sharing groups
@@ -53,13 +54,13 @@ impl GroupCommand {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let connection = context.connect().await?;
         let directory = Directory::of_all(&connection).await?;
-        let (done, group) = match self.action {
+        let (done, (group, waiting)) = match self.action {
             Action::List => return list(context, &directory),
             Action::Create { name } => ("created", create(&connection, name).await?),
             Action::Add(place) => ("added to", add(&connection, &directory, &place).await?),
             Action::Remove(place) => ("removed from", remove(&connection, &directory, &place).await?),
         };
-        context.output.result(&json::group(&group, &directory), || {
+        pending::print(context, waiting, json::group(&group, &directory), || {
             format!(
                 "{done} {}: {} members, {}",
                 plain(&group.name),
@@ -70,42 +71,36 @@ impl GroupCommand {
     }
 }
 
-async fn create(connection: &Connection, name: String) -> Result<wire::Group, Failure> {
+/// The group, or the change that waits.
+type Changed = (wire::Group, Option<wire::PendingChange>);
+
+async fn create(connection: &Connection, name: String) -> Result<Changed, Failure> {
     let response = connection
         .membership()
         .create_group(call(wire::CreateGroupRequest { name }))
         .await;
-    Ok(response
-        .map_err(|status| connection.failure(status))?
-        .into_inner()
-        .group
-        .unwrap_or_default())
+    let response = response.map_err(|status| connection.failure(status))?.into_inner();
+    Ok((response.group.unwrap_or_default(), response.pending))
 }
 
-async fn add(connection: &Connection, directory: &Directory, place: &Place) -> Result<wire::Group, Failure> {
+async fn add(connection: &Connection, directory: &Directory, place: &Place) -> Result<Changed, Failure> {
     let request = wire::AddGroupMemberRequest {
         group_id: directory.group_id(&place.group)?,
         member_id: directory.member_id(&place.member)?,
     };
     let response = connection.membership().add_group_member(call(request)).await;
-    Ok(response
-        .map_err(|status| connection.failure(status))?
-        .into_inner()
-        .group
-        .unwrap_or_default())
+    let response = response.map_err(|status| connection.failure(status))?.into_inner();
+    Ok((response.group.unwrap_or_default(), response.pending))
 }
 
-async fn remove(connection: &Connection, directory: &Directory, place: &Place) -> Result<wire::Group, Failure> {
+async fn remove(connection: &Connection, directory: &Directory, place: &Place) -> Result<Changed, Failure> {
     let request = wire::RemoveGroupMemberRequest {
         group_id: directory.group_id(&place.group)?,
         member_id: directory.member_id(&place.member)?,
     };
     let response = connection.membership().remove_group_member(call(request)).await;
-    Ok(response
-        .map_err(|status| connection.failure(status))?
-        .into_inner()
-        .group
-        .unwrap_or_default())
+    let response = response.map_err(|status| connection.failure(status))?.into_inner();
+    Ok((response.group.unwrap_or_default(), response.pending))
 }
 
 fn list(context: &Context, directory: &Directory) -> Result<(), Failure> {

@@ -46,16 +46,16 @@ impl Invite {
             token,
             expires_at,
             invitation_id,
-            pending: _,
+            pending,
         } = response.map_err(|status| connection.failure(status))?.into_inner();
         let expires = json::moment(&expires_at);
-        if !context.output.is_json() {
+        if pending.is_none() && !context.output.is_json() {
             context.output.note(&format!(
                 "The token opens enrolment once, until {}.",
                 expires.as_str().unwrap_or("?")
             ));
         }
         let value = json!({"token": token, "expires": expires, "invitation_id": invitation_id});
-        context.output.result(&value, || token)
+        super::pending::print(context, pending, value, || token)
     }
 }

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::json;
 use super::names::Directory;
 use super::output::plain;
+use super::pending;
 use super::words::{self, Number};
 use crate::grpc::wire;
 
@@ -68,11 +69,8 @@ impl MemberCommand {
             Action::Add { name, kind } => {
                 let request = wire::AddMemberRequest { name, kind };
                 let response = connection.membership().add_member(call(request)).await;
-                let member = response
-                    .map_err(|status| connection.failure(status))?
-                    .into_inner()
-                    .member;
-                print(context, "admitted", member)
+                let response = response.map_err(|status| connection.failure(status))?.into_inner();
+                print(context, "admitted", response.member, response.pending)
             }
             Action::Suspend(Target { member, reason }) => {
                 let request = wire::SuspendMemberRequest {
@@ -80,22 +78,16 @@ impl MemberCommand {
                     reason,
                 };
                 let response = connection.membership().suspend_member(call(request)).await;
-                let member = response
-                    .map_err(|status| connection.failure(status))?
-                    .into_inner()
-                    .member;
-                print(context, "suspended", member)
+                let response = response.map_err(|status| connection.failure(status))?.into_inner();
+                print(context, "suspended", response.member, None)
             }
             Action::Resume { member } => {
                 let request = wire::ResumeMemberRequest {
                     id: id_of(&connection, &member).await?,
                 };
                 let response = connection.membership().resume_member(call(request)).await;
-                let member = response
-                    .map_err(|status| connection.failure(status))?
-                    .into_inner()
-                    .member;
-                print(context, "resumed", member)
+                let response = response.map_err(|status| connection.failure(status))?.into_inner();
+                print(context, "resumed", response.member, response.pending)
             }
             Action::Remove(Target { member, reason }) => {
                 let request = wire::RemoveMemberRequest {
@@ -103,11 +95,8 @@ impl MemberCommand {
                     reason,
                 };
                 let response = connection.membership().remove_member(call(request)).await;
-                let member = response
-                    .map_err(|status| connection.failure(status))?
-                    .into_inner()
-                    .member;
-                print(context, "removed", member)
+                let response = response.map_err(|status| connection.failure(status))?.into_inner();
+                print(context, "removed", response.member, response.pending)
             }
         }
     }
@@ -117,9 +106,14 @@ async fn id_of(connection: &Connection, member: &str) -> Result<String, Failure>
     Directory::of_members(connection).await?.member_id(member)
 }
 
-fn print(context: &Context, done: &str, member: Option<wire::Member>) -> Result<(), Failure> {
+fn print(
+    context: &Context,
+    done: &str,
+    member: Option<wire::Member>,
+    waiting: Option<wire::PendingChange>,
+) -> Result<(), Failure> {
     let member = member.unwrap_or_default();
-    context.output.result(&json::member(&member), || {
+    pending::print(context, waiting, json::member(&member), || {
         let kind = words::member_kind(member.kind);
         format!("{done} {} ({kind}): {}", plain(&member.name), plain(&member.id))
     })

@@ -16,6 +16,7 @@ mod names;
 
 mod json;
 mod outcome;
+mod pending;
 mod spreadsheet;
 
 mod filter;
@@ -27,6 +28,7 @@ mod verify;
 
 mod agent;
 mod enroll;
+mod enrolment_key;
 mod group;
 mod invite;
 mod member;
@@ -72,7 +74,7 @@ struct Cli {
     #[arg(
         long,
         global = true,
-        env = "CLEARINGHOUSE_PROFILE",
+        env = "CLEARINGHOUSE_PROFILE", hide_env_values = true,
         value_name = "DIR",
         help_heading = "Global"
     )]
