@@ -72,6 +72,16 @@ impl Record {
             false => self.past.iter().rev().find(|version| version.ordinal < ordinal),
         }
     }
+
+    /// The touch that published it.
+    pub fn published_at(&self) -> u32 {
+        self.past.first().unwrap_or(&self.current).ordinal
+    }
+
+    /// All versions, newest first.
+    pub fn versions(&self) -> impl Iterator<Item = &Version> {
+        std::iter::once(&self.current).chain(self.past.iter().rev())
+    }
 }
 
 /// The view.
@@ -139,6 +149,11 @@ impl Indicators {
     /// What policy decides a version on.
     pub fn class(&self, version: &Version) -> &Class {
         &self.classes[version.class as usize]
+    }
+
+    /// Whether two versions are decided alike.
+    pub fn is_handled_alike(&self, one: &Version, other: &Version) -> bool {
+        one.class == other.class && one.state == other.state
     }
 
     /// What policy looks at in a version.

@@ -4,11 +4,19 @@
 pub(super) mod indicators;
 pub(super) mod roster;
 
+pub(super) mod sight;
+
+pub(super) mod recalls;
+pub(super) mod subscriptions;
+
 use crate::domain::id::{Seq, Timestamp};
+use crate::domain::indicator::State;
 use crate::log::entry::{Entry, Event};
 
 use indicators::Indicators;
+use recalls::Recalls;
 use roster::Roster;
+use subscriptions::{Others, Subscriptions};
 
 /// Everything that is folded from the log.
 #[derive(Default)]
@@ -21,6 +29,10 @@ pub(super) struct Views {
     pub roster: Roster,
     /// Indicators and the order in which they changed.
     pub indicators: Indicators,
+    /// When publishers took something back.
+    pub recalls: Recalls,
+    /// Durable subscriptions and what they may have received.
+    pub subscriptions: Subscriptions,
     /// Entries folded.
     pub next: Seq,
     /// Time, as far as the log knows it.
@@ -28,6 +40,15 @@ pub(super) struct Views {
 }
 
 impl Views {
+    /// What the view of subscriptions asks of the other views.
+    pub fn others(&self) -> Others<'_> {
+        Others {
+            indicators: &self.indicators,
+            roster: &self.roster,
+            recalls: &self.recalls,
+        }
+    }
+
     /// Folds the next entry.
     pub fn apply(&mut self, entry: &Entry) {
         self.next = self.next.next();
@@ -39,17 +60,29 @@ impl Views {
             }
             Event::IndicatorPublished { stored, request_id } | Event::IndicatorRevised { stored, request_id } => {
                 let record = self.indicators.put(stored, None);
+                self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
                 let outcome = (record, stored.indicator.revision);
                 self.roster
                     .remember_request(stored.indicator.publisher, request_id, outcome);
             }
             Event::IndicatorRetracted { stored } => {
-                self.indicators
-                    .put(stored, Some(crate::domain::indicator::State::Retracted));
+                let record = self.indicators.put(stored, Some(State::Retracted));
+                self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
             }
             Event::ClockTicked { now } => {
                 self.now = *now;
                 self.indicators.tick(*now);
+            }
+            Event::SubscriptionAttached { .. }
+            | Event::SubscriptionDetached { .. }
+            | Event::SubscriptionAcknowledged { .. }
+            | Event::SubscriptionDropped { .. } => {
+                let others = Others {
+                    indicators: &self.indicators,
+                    roster: &self.roster,
+                    recalls: &self.recalls,
+                };
+                self.subscriptions.apply(entry, others);
             }
             roster_event => {
                 if self.roster.apply(entry.at, roster_event, viewpoint) {
