@@ -6,11 +6,13 @@ pub mod error;
 mod sequencer;
 mod views;
 
+pub mod assess;
 pub mod publish;
 pub mod roster;
 
 mod cursor;
 pub mod digest;
+pub mod disclosure;
 pub mod feed;
 pub mod query;
 
@@ -21,6 +23,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::agent::AgentName;
 use crate::domain::filter::Filter;
@@ -87,6 +90,7 @@ pub(crate) struct Shared {
     clock: fn() -> Timestamp,
     certificate_lifetime_secs: u32,
     log_dir: PathBuf,
+    stopping: CancellationToken,
     server_certificate_ends: AtomicI64,
     feeds_open: AtomicU32,
 }
@@ -173,6 +177,26 @@ impl Sighting {
     }
 }
 
+/// The fold of a log, entry by entry; for whoever checks a log without running a hub.
+#[derive(Default)]
+pub struct Folding {
+    views: Views,
+}
+
+impl Folding {
+    /// Folds the next entry.
+    pub fn entry(&mut self, seq: Seq, bytes: &Bytes) -> Result<(), OpenError> {
+        let entry = Entry::decode(bytes.clone()).map_err(|reason| OpenError::Decode { seq: seq.0, reason })?;
+        self.views.apply(&entry);
+        Ok(())
+    }
+
+    /// How many members and indicators the views hold.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.views.roster.members().count(), self.views.indicators.len())
+    }
+}
+
 /// The hub's condition.
 #[derive(Clone, Debug)]
 pub struct Condition {
@@ -187,19 +211,16 @@ pub struct Condition {
 impl Hub {
     /// Folds `log` and starts the sequencer. The thread ends, and closes the log, after [`Hub::close`].
     pub fn open(log: Log, options: HubOptions) -> Result<(Hub, std::thread::JoinHandle<()>), OpenError> {
-        let mut views = Views::default();
+        let mut folding = Folding::default();
         let mut undecodable = None;
         let head = log.head();
         log.reader().replay(
             Seq(0),
             Seq(head.size),
-            &mut |seq, bytes| match Entry::decode(bytes.clone()) {
-                Ok(entry) => {
-                    views.apply(&entry);
-                    ControlFlow::Continue(())
-                }
-                Err(reason) => {
-                    undecodable = Some(OpenError::Decode { seq: seq.0, reason });
+            &mut |seq, bytes| match folding.entry(seq, bytes) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    undecodable = Some(error);
                     ControlFlow::Break(())
                 }
             },
@@ -207,6 +228,7 @@ impl Hub {
         if let Some(error) = undecodable {
             return Err(error);
         }
+        let views = folding.views;
         let HubOptions {
             authority,
             connections,
@@ -227,6 +249,7 @@ impl Hub {
             clock,
             certificate_lifetime_secs,
             log_dir,
+            stopping: CancellationToken::new(),
             server_certificate_ends: AtomicI64::default(),
             feeds_open: AtomicU32::default(),
         });
@@ -308,12 +331,11 @@ impl Hub {
     pub fn condition(&self) -> Condition {
         Condition {
             hub_name: self.shared.read().hub_name.clone(),
-            log: self
+            log: *self
                 .shared
                 .log_head
                 .read()
-                .unwrap_or_else(|poisoned| poisoned.into_inner())
-                .clone(),
+                .unwrap_or_else(|poisoned| poisoned.into_inner()),
             read_only: self
                 .shared
                 .read_only
@@ -350,6 +372,11 @@ impl Hub {
             used_bytes: bytes_below(&self.shared.log_dir),
             free_bytes: free_bytes.unwrap_or_default(),
         }
+    }
+
+    /// Ends all feeds, so that connections can drain. What is in flight may still be written.
+    pub fn end_feeds(&self) {
+        self.shared.stopping.cancel();
     }
 
     /// Writes what is waiting, closes the log, and refuses all further changes.

@@ -3,6 +3,7 @@
 
 pub(super) mod indicators;
 pub(super) mod roster;
+pub(super) mod sharing;
 
 pub(super) mod sight;
 
@@ -17,6 +18,7 @@ use indicators::Indicators;
 use recalls::Recalls;
 use roster::Roster;
 use subscriptions::{Others, Subscriptions};
+use sharing::Sharing;
 
 /// Everything that is folded from the log.
 #[derive(Default)]
@@ -33,6 +35,8 @@ pub(super) struct Views {
     pub recalls: Recalls,
     /// Durable subscriptions and what they may have received.
     pub subscriptions: Subscriptions,
+    /// Assessments and disclosures.
+    pub sharing: Sharing,
     /// Entries folded.
     pub next: Seq,
     /// Time, as far as the log knows it.
@@ -83,6 +87,15 @@ impl Views {
                     recalls: &self.recalls,
                 };
                 self.subscriptions.apply(entry, others);
+            }
+            Event::AssessmentMade(assessment) => {
+                if let Some(record) = self.indicators.find(assessment.indicator) {
+                    self.sharing.assess(record, assessment);
+                }
+            }
+            Event::IndicatorsDisclosed { agency, indicators } => {
+                let records = indicators.iter().filter_map(|id| self.indicators.find(*id));
+                self.sharing.disclose(*agency, entry.at, records);
             }
             roster_event => {
                 if self.roster.apply(entry.at, roster_event, viewpoint) {
