@@ -13,7 +13,6 @@
 //! so the position (`base`, `scanned`, `goal`) is all that a cursor needs to hold, and a feed can be resumed anywhere, by any hub
 //! that holds the same log. Several changes of one indicator within a pass arrive as one.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -24,23 +23,35 @@ use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, MemberId};
 use crate::domain::indicator::State;
 use crate::domain::member::{Standing, Viewer};
-use crate::domain::policy::{self, Release, Subject};
+use crate::domain::policy::{self, Release};
 
 use super::cursor::{Binding, Position};
 use super::digest::Digest;
 use super::error::HubError;
 use super::views::Views;
 use super::views::indicators::{Indicators, Record, RecordIndex, Version};
+use super::views::roster::MemberRecord;
 use super::{Caller, Hub, Sighting};
 
-/// Most indicators in one batch.
-const BATCH_ITEMS_MAX: usize = 512;
+/// How much a feed does at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most indicators in one batch.
+    pub batch_items_max: usize,
+    /// Bytes of indicators after which a batch is full.
+    pub batch_bytes_max: usize,
+    /// Most touches looked at under one hold of the views' lock.
+    pub touches_per_hold_max: u32,
+}
 
-/// Bytes of indicators after which a batch is full.
-const BATCH_BYTES_MAX: usize = 512 << 10;
-
-/// Most touches looked at under one hold of the views' lock.
-const TOUCHES_PER_HOLD_MAX: u32 = 4_096;
+impl Limits {
+    /// What feeds run with.
+    pub const DEFAULT: Limits = Limits {
+        batch_items_max: 512,
+        batch_bytes_max: 512 << 10,
+        touches_per_hold_max: 4_096,
+    };
+}
 
 /// How long a quiet feed goes without a heartbeat.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -75,6 +86,7 @@ pub struct Feed {
     member: MemberId,
     filter: Filter,
     binding: Binding,
+    limits: Limits,
     position: Position,
     head: watch::Receiver<u32>,
     announced_live: bool,
@@ -87,7 +99,13 @@ impl Drop for Feed {
 }
 
 impl Feed {
-    pub(super) fn open(hub: Hub, caller: &Caller, filter: Filter, cursor: &[u8]) -> Result<Feed, HubError> {
+    pub(super) fn open(
+        hub: Hub,
+        caller: &Caller,
+        filter: Filter,
+        cursor: &[u8],
+        limits: Limits,
+    ) -> Result<Feed, HubError> {
         filter.check()?;
         let mut bound_to = b"feed:".to_vec();
         bound_to.extend_from_slice(&filter.fingerprint_bytes());
@@ -114,6 +132,7 @@ impl Feed {
             member: caller.member,
             filter,
             binding,
+            limits,
             position,
             head,
             announced_live: false,
@@ -149,11 +168,11 @@ impl Feed {
     fn step(&mut self) -> Result<Batch, HubError> {
         let hub = self.hub.clone();
         let views = hub.shared.read();
-        let viewer = views.roster.member(self.member).map(|member| member.viewer().clone());
-        let viewer = viewer.filter(|viewer| viewer.standing == Standing::Active);
-        let now = viewer.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
+        let member = views.roster.member(self.member);
+        let member = member.filter(|member| member.viewer().standing == Standing::Active);
+        let member = member.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
         let mut batch = Batch::default();
-        self.scan(&views, &now, &mut batch);
+        self.scan(&views, member, &mut batch);
         if self.position.scanned == self.position.goal && self.position.goal == views.indicators.ordinal() {
             batch.live = Some(self.position.digest);
         }
@@ -162,30 +181,25 @@ impl Feed {
         Ok(batch)
     }
 
-    fn scan(&mut self, views: &Views, now: &Viewer, batch: &mut Batch) {
+    fn scan(&mut self, views: &Views, member: &MemberRecord, batch: &mut Batch) {
         if self.position.scanned == self.position.goal {
-            self.begin_pass(views);
+            self.begin_pass(views, member);
         }
-        let pass = Pass::new(
-            views,
-            self.member,
-            &self.filter,
-            self.position.base,
-            self.position.goal,
-            now,
-        );
+        let pass = Pass::new(&views.indicators, member, &self.filter, &self.position);
         let mut bytes = 0;
         let hold_end = self
             .position
             .goal
-            .min(self.position.scanned.saturating_add(TOUCHES_PER_HOLD_MAX));
+            .min(self.position.scanned.saturating_add(self.limits.touches_per_hold_max));
         while self.position.scanned < hold_end {
             let ordinal = self.position.scanned;
             self.position.scanned += 1;
             if let Some(index) = views.indicators.touched(ordinal) {
                 bytes += pass.deal_with(index, ordinal, &mut self.position.digest, batch);
             }
-            if batch.upserts.len() + batch.removals.len() >= BATCH_ITEMS_MAX || bytes >= BATCH_BYTES_MAX {
+            if batch.upserts.len() + batch.removals.len() >= self.limits.batch_items_max
+                || bytes >= self.limits.batch_bytes_max
+            {
                 break;
             }
         }
@@ -194,15 +208,9 @@ impl Feed {
         }
     }
 
-    fn begin_pass(&mut self, views: &Views) {
+    fn begin_pass(&mut self, views: &Views, member: &MemberRecord) {
         let (base, goal) = (self.position.goal, views.indicators.ordinal());
-        let rights = |ordinal| {
-            views
-                .roster
-                .member(self.member)
-                .and_then(|member| member.viewer_at(ordinal))
-        };
-        let same_rights = rights(base) == rights(goal);
+        let same_rights = member.viewer_at(base) == member.viewer_at(goal);
         self.position.base = base;
         self.position.goal = goal;
         // Other rights reach back to everything that was published before; an empty mirror has nothing behind it.
@@ -217,30 +225,24 @@ impl Feed {
 struct Pass<'a> {
     indicators: &'a Indicators,
     filter: &'a Filter,
-    at_base: Option<Arc<Viewer>>,
-    at_goal: Option<Arc<Viewer>>,
-    now: &'a Viewer,
+    member: &'a MemberRecord,
+    at_base: Option<&'a Viewer>,
+    at_goal: Option<&'a Viewer>,
     base: u32,
     goal: u32,
 }
 
 impl<'a> Pass<'a> {
-    fn new(views: &'a Views, member: MemberId, filter: &'a Filter, base: u32, goal: u32, now: &'a Viewer) -> Pass<'a> {
-        let at = |ordinal| {
-            views
-                .roster
-                .member(member)
-                .and_then(|member| member.viewer_at(ordinal))
-                .cloned()
-        };
+    fn new(indicators: &'a Indicators, member: &'a MemberRecord, filter: &'a Filter, position: &Position) -> Pass<'a> {
+        let at = |ordinal| member.viewer_at(ordinal).map(|viewer| &**viewer);
         Pass {
-            indicators: &views.indicators,
+            indicators,
             filter,
-            at_base: at(base),
-            at_goal: at(goal),
-            now,
-            base,
-            goal,
+            member,
+            at_base: at(position.base),
+            at_goal: at(position.goal),
+            base: position.base,
+            goal: position.goal,
         }
     }
 
@@ -251,8 +253,8 @@ impl<'a> Pass<'a> {
             return 0;
         };
         let at_base = record.at(self.base);
-        let was = at_base.filter(|version| self.sees(self.at_base.as_deref(), version));
-        let is = self.sees(self.at_goal.as_deref(), at_goal);
+        let was = at_base.filter(|version| self.sees(self.at_base, version));
+        let is = self.sees(self.at_goal, at_goal);
         if ordinal < self.base && was.is_some() == is {
             // Reached by a change of the member's rights, which changed nothing here.
             return 0;
@@ -283,22 +285,21 @@ impl<'a> Pass<'a> {
     fn release_now(&self, record: &Record) -> Option<Release<Sighting>> {
         let version = &record.current;
         let sighting = Sighting::new(self.indicators, record, version);
-        let release = policy::evaluate(self.now, &self.indicators.subject(version), sighting)?;
+        let release = policy::evaluate(self.member.viewer(), &self.indicators.subject(version), sighting)?;
         passes(self.indicators, self.filter, version).then_some(release)
     }
 
-    /// The owner's act is named only where nothing else stands between the member and the indicator: what happened to it after
-    /// it left the member's sight is not the member's to know.
+    /// The end of an indicator's life is named to those only who saw it until that moment: what happens to it after it left the
+    /// member's sight is not the member's to know, and what they held they are told of, whatever label it stood under.
     fn removal_reason(&self, record: &Record) -> RemovalReason {
-        let version = &record.current;
-        let subject = Subject {
-            state: State::Active,
-            ..self.indicators.subject(version)
+        let held = |(before, end): &(&Version, &Version)| {
+            let viewer = self.member.viewer_at(end.ordinal);
+            self.sees(viewer.map(|viewer| &**viewer), before)
         };
-        match policy::evaluate(self.now, &subject, version.state) {
-            Some(release) if *release.body() == State::Retracted => RemovalReason::Retracted,
-            Some(release) if *release.body() == State::Expired => RemovalReason::Expired,
-            _ => RemovalReason::NoLongerVisible,
+        match record.end().filter(held).map(|(_, end)| end.state) {
+            Some(State::Retracted) => RemovalReason::Retracted,
+            Some(State::Expired) => RemovalReason::Expired,
+            Some(State::Active | State::Embargoed) | None => RemovalReason::NoLongerVisible,
         }
     }
 }

@@ -72,6 +72,15 @@ impl Record {
             false => self.past.iter().rev().find(|version| version.ordinal < ordinal),
         }
     }
+
+    /// Where its life is over: the last version before the end, and the one that ended it (the expiry, where it was retracted
+    /// after that).
+    pub fn end(&self) -> Option<(&Version, &Version)> {
+        let over = |version: &&Version| matches!(version.state, State::Retracted | State::Expired);
+        let newest_first = std::iter::once(&self.current).chain(self.past.iter().rev());
+        let end = newest_first.take_while(over).last()?;
+        Some((self.at(end.ordinal)?, end))
+    }
 }
 
 /// The view.
