@@ -5,6 +5,8 @@
 mod hub_support;
 #[path = "feed_model/oracle.rs"]
 mod oracle;
+#[path = "feed_model/regressions.rs"]
+mod regressions;
 #[path = "feed_model/shrink.rs"]
 mod shrink;
 #[path = "feed_model/steps.rs"]

@@ -16,8 +16,12 @@ pub const KEY_LEN: usize = 32;
 /// First byte of the plain text; another layout takes another number.
 const VERSION: u8 = 1;
 
-/// Plain text: version, three ordinals of 4 bytes, a digest of 24 bytes.
-const PLAIN_LEN: usize = 1 + 3 * 4 + 24;
+/// Plain text: version, three ordinals of 4 bytes, a digest of 24 bytes, a byte of flags.
+const PLAIN_LEN: usize = 1 + 3 * 4 + 24 + 1;
+
+/// Flags of the last byte.
+const AGAIN: u8 = 1;
+const OWED: u8 = 2;
 
 /// Where a feed stands. See `feed` for what the three ordinals mean.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,6 +34,10 @@ pub(super) struct Position {
     pub goal: u32,
     /// The digest of what was visible at `base`, with what the touches before `scanned` have changed in it up to `goal`.
     pub digest: Digest,
+    /// The present pass also sends what was visible at `base` and is: the pass before left some of it out.
+    pub again: bool,
+    /// The present pass left out what the member lost the right to for a while: the next one sends everything again.
+    pub owed: bool,
 }
 
 /// What a cursor is bound to, besides the hub's key.
@@ -96,6 +104,8 @@ fn encode(position: &Position) -> Vec<u8> {
         scanned,
         goal,
         digest,
+        again,
+        owed,
     } = position;
     let mut plain = Vec::with_capacity(PLAIN_LEN + AES_256_GCM.tag_len());
     plain.push(VERSION);
@@ -104,6 +114,7 @@ fn encode(position: &Position) -> Vec<u8> {
     }
     plain.extend_from_slice(&digest.count.to_be_bytes());
     plain.extend_from_slice(&digest.sum.to_be_bytes());
+    plain.push(u8::from(*again) * AGAIN | u8::from(*owed) * OWED);
     plain
 }
 
@@ -113,7 +124,7 @@ fn decode(plain: &[u8]) -> Option<Position> {
         return None;
     }
     let ordinal = |place: usize| Some(u32::from_be_bytes(rest.get(place * 4..place * 4 + 4)?.try_into().ok()?));
-    let (count, sum) = (rest.get(12..20)?, rest.get(20..)?);
+    let (count, sum, flags) = (rest.get(12..20)?, rest.get(20..36)?, rest.get(36)?);
     Some(Position {
         base: ordinal(0)?,
         scanned: ordinal(1)?,
@@ -122,6 +133,8 @@ fn decode(plain: &[u8]) -> Option<Position> {
             count: u64::from_be_bytes(count.try_into().ok()?),
             sum: u128::from_be_bytes(sum.try_into().ok()?),
         },
+        again: flags & AGAIN != 0,
+        owed: flags & OWED != 0,
     })
 }
 
@@ -138,6 +151,8 @@ mod tests {
                 count: 3,
                 sum: u128::MAX - 1,
             },
+            again: false,
+            owed: true,
         }
     }
 

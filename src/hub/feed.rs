@@ -9,9 +9,15 @@
 //! - visible at `base` and otherwise: `remove`;
 //! - else nothing, so that nobody learns of what was never theirs.
 //!
-//! "Still visible now" guards what was taken back after the pass began. All three questions are answered from the fold's history,
+//! "Still visible now" guards what was taken back after the pass began. What is left out because of it has a later touch, and the
+//! next pass deals with it; unless a right of the member went and may come back, which touches no indicator: then the next pass is
+//! *owed* everything that is visible, and sends it again.
+//!
+//! All three questions are answered from the fold's history,
 //! so the position (`base`, `scanned`, `goal`) is all that a cursor needs to hold, and a feed can be resumed anywhere, by any hub
 //! that holds the same log. Several changes of one indicator within a pass arrive as one.
+
+mod pass;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,17 +27,17 @@ use tokio::sync::watch;
 
 use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, MemberId};
-use crate::domain::indicator::State;
-use crate::domain::member::{Standing, Viewer};
-use crate::domain::policy::{self, Release};
+use crate::domain::member::Standing;
+use crate::domain::policy::Release;
 
 use super::cursor::{Binding, Position};
 use super::digest::Digest;
 use super::error::HubError;
 use super::views::Views;
-use super::views::indicators::{Indicators, Record, RecordIndex, Version};
+use super::views::indicators::{Indicators, Version};
 use super::views::roster::MemberRecord;
 use super::{Caller, Hub, Sighting};
+use pass::{Change, Pass};
 
 /// How much a feed does at once.
 #[derive(Clone, Copy, Debug)]
@@ -192,14 +198,20 @@ impl Feed {
             .goal
             .min(self.position.scanned.saturating_add(self.limits.touches_per_hold_max));
         while self.position.scanned < hold_end {
-            let ordinal = self.position.scanned;
+            let dealt = pass.deal_with(self.position.scanned);
             self.position.scanned += 1;
-            if let Some(index) = views.indicators.touched(ordinal) {
-                bytes += pass.deal_with(index, ordinal, &mut self.position.digest, batch);
+            dealt.count(&mut self.position.digest);
+            self.position.owed |= dealt.owes;
+            match dealt.change {
+                Some(Change::Upsert(_, release)) => {
+                    bytes += release.body().byte_len();
+                    batch.upserts.push(release);
+                }
+                Some(Change::Remove(id, reason)) => batch.removals.push((id, reason)),
+                None => {}
             }
-            if batch.upserts.len() + batch.removals.len() >= self.limits.batch_items_max
-                || bytes >= self.limits.batch_bytes_max
-            {
+            let items = batch.upserts.len() + batch.removals.len();
+            if items >= self.limits.batch_items_max || bytes >= self.limits.batch_bytes_max {
                 break;
             }
         }
@@ -213,94 +225,13 @@ impl Feed {
         let same_rights = member.viewer_at(base) == member.viewer_at(goal);
         self.position.base = base;
         self.position.goal = goal;
-        // Other rights reach back to everything that was published before; an empty mirror has nothing behind it.
-        self.position.scanned = if same_rights { base } else { 0 };
         if base == goal {
             self.position.scanned = goal;
+            return;
         }
-    }
-}
-
-/// The three moments of one pass.
-struct Pass<'a> {
-    indicators: &'a Indicators,
-    filter: &'a Filter,
-    member: &'a MemberRecord,
-    at_base: Option<&'a Viewer>,
-    at_goal: Option<&'a Viewer>,
-    base: u32,
-    goal: u32,
-}
-
-impl<'a> Pass<'a> {
-    fn new(indicators: &'a Indicators, member: &'a MemberRecord, filter: &'a Filter, position: &Position) -> Pass<'a> {
-        let at = |ordinal| member.viewer_at(ordinal).map(|viewer| &**viewer);
-        Pass {
-            indicators,
-            filter,
-            member,
-            at_base: at(position.base),
-            at_goal: at(position.goal),
-            base: position.base,
-            goal: position.goal,
-        }
-    }
-
-    /// Deals with the touch `ordinal`; returns the bytes added to the batch.
-    fn deal_with(&self, index: RecordIndex, ordinal: u32, digest: &mut Digest, batch: &mut Batch) -> usize {
-        let record = self.indicators.record(index);
-        let Some(at_goal) = record.at(self.goal).filter(|version| version.ordinal == ordinal) else {
-            return 0;
-        };
-        let at_base = record.at(self.base);
-        let was = at_base.filter(|version| self.sees(self.at_base, version));
-        let is = self.sees(self.at_goal, at_goal);
-        if ordinal < self.base && was.is_some() == is {
-            // Reached by a change of the member's rights, which changed nothing here.
-            return 0;
-        }
-        if let Some(version) = was {
-            digest.subtract(record.id, version.revision);
-        }
-        if is {
-            digest.add(record.id, at_goal.revision);
-            if let Some(release) = self.release_now(record) {
-                let bytes = release.body().byte_len();
-                batch.upserts.push(release);
-                return bytes;
-            }
-        }
-        if was.is_some() {
-            batch.removals.push((record.id, self.removal_reason(record)));
-        }
-        0
-    }
-
-    fn sees(&self, viewer: Option<&Viewer>, version: &Version) -> bool {
-        let subject = self.indicators.subject(version);
-        viewer.is_some_and(|viewer| policy::evaluate(viewer, &subject, ()).is_some())
-            && passes(self.indicators, self.filter, version)
-    }
-
-    fn release_now(&self, record: &Record) -> Option<Release<Sighting>> {
-        let version = &record.current;
-        let sighting = Sighting::new(self.indicators, record, version);
-        let release = policy::evaluate(self.member.viewer(), &self.indicators.subject(version), sighting)?;
-        passes(self.indicators, self.filter, version).then_some(release)
-    }
-
-    /// The end of an indicator's life is named to those only who saw it until that moment: what happens to it after it left the
-    /// member's sight is not the member's to know, and what they held they are told of, whatever label it stood under.
-    fn removal_reason(&self, record: &Record) -> RemovalReason {
-        let held = |(before, end): &(&Version, &Version)| {
-            let viewer = self.member.viewer_at(end.ordinal);
-            self.sees(viewer.map(|viewer| &**viewer), before)
-        };
-        match record.end().filter(held).map(|(_, end)| end.state) {
-            Some(State::Retracted) => RemovalReason::Retracted,
-            Some(State::Expired) => RemovalReason::Expired,
-            Some(State::Active | State::Embargoed) | None => RemovalReason::NoLongerVisible,
-        }
+        self.position.again = std::mem::take(&mut self.position.owed);
+        // Other rights reach back to everything that was published before, and so does what is owed.
+        self.position.scanned = if same_rights && !self.position.again { base } else { 0 };
     }
 }
 

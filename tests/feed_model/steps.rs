@@ -126,7 +126,10 @@ pub fn history(random: &mut StdRng) -> Vec<Step> {
         subscribe(random),
     ];
     for _ in 0..random.random_range(8..32) {
-        steps.push(step(random));
+        match random.random_bool(0.04) {
+            true => steps.extend(blink(random)),
+            false => steps.push(step(random)),
+        }
     }
     steps
 }
@@ -169,6 +172,21 @@ fn step(random: &mut StdRng) -> Step {
         950..998 => Step::Drop { subscriber: number },
         _ => Step::Restart,
     }
+}
+
+/// A member loses a right and has it again soon, while its feeds are read: what they left out meanwhile must still come.
+fn blink(random: &mut StdRng) -> [Step; 4] {
+    let (group, member) = (random.random_range(0..2), random.random_range(0..3));
+    let read = |random: &mut StdRng| Step::Read {
+        subscriber: random.random_range(0..8),
+        batches: 1,
+    };
+    [
+        read(random),
+        Step::Leave { group, member },
+        read(random),
+        Step::Join { group, member },
+    ]
 }
 
 fn standing(random: &mut StdRng) -> Standing {

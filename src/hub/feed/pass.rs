@@ -1,0 +1,142 @@
+//! One pass of a feed: what each touch comes to, asked of the fold's history at three moments (`base`, `goal` and now). It holds
+//! nothing and sends nothing; the feed does both.
+
+use crate::domain::filter::Filter;
+use crate::domain::id::IndicatorId;
+use crate::domain::indicator::State;
+use crate::domain::member::Viewer;
+use crate::domain::policy::{self, Release};
+
+use super::super::Sighting;
+use super::super::cursor::Position;
+use super::super::digest::Digest;
+use super::super::views::indicators::{Indicators, Record, RecordIndex, Version};
+use super::super::views::roster::MemberRecord;
+use super::{RemovalReason, passes};
+
+/// The moments of one pass, and who looks.
+pub(super) struct Pass<'a> {
+    indicators: &'a Indicators,
+    filter: &'a Filter,
+    member: &'a MemberRecord,
+    at_base: Option<&'a Viewer>,
+    at_goal: Option<&'a Viewer>,
+    base: u32,
+    goal: u32,
+    again: bool,
+}
+
+/// What a touch comes to for the subscriber.
+pub(super) enum Change {
+    Upsert(RecordIndex, Release<Sighting>),
+    Remove(IndicatorId, RemovalReason),
+}
+
+/// What a touch comes to in all.
+#[derive(Default)]
+pub(super) struct Dealt {
+    pub change: Option<Change>,
+    /// Something is left out for want of a right that the member had at `goal`, and nothing but that right's return tells of it.
+    pub owes: bool,
+    subtract: Option<(IndicatorId, u32)>,
+    add: Option<(IndicatorId, u32)>,
+}
+
+impl Dealt {
+    /// Brings the digest from what was visible at `base` to what is at `goal`.
+    pub fn count(&self, digest: &mut Digest) {
+        if let Some((id, revision)) = self.subtract {
+            digest.subtract(id, revision);
+        }
+        if let Some((id, revision)) = self.add {
+            digest.add(id, revision);
+        }
+    }
+}
+
+impl<'a> Pass<'a> {
+    pub fn new(
+        indicators: &'a Indicators,
+        member: &'a MemberRecord,
+        filter: &'a Filter,
+        position: &Position,
+    ) -> Pass<'a> {
+        let at = |ordinal| member.viewer_at(ordinal).map(|viewer| &**viewer);
+        Pass {
+            indicators,
+            filter,
+            member,
+            at_base: at(position.base),
+            at_goal: at(position.goal),
+            base: position.base,
+            goal: position.goal,
+            again: position.again,
+        }
+    }
+
+    /// What the touch `ordinal` comes to. Changes nothing, so it can be asked again.
+    pub fn deal_with(&self, ordinal: u32) -> Dealt {
+        let mut dealt = Dealt::default();
+        let Some(index) = self.indicators.touched(ordinal) else {
+            return dealt;
+        };
+        let record = self.indicators.record(index);
+        let Some(at_goal) = record.at(self.goal).filter(|version| version.ordinal == ordinal) else {
+            return dealt;
+        };
+        let was = record.at(self.base).filter(|version| self.sees(self.at_base, version));
+        let is = self.sees(self.at_goal, at_goal);
+        let changed = ordinal >= self.base || was.is_some() != is;
+        if changed {
+            dealt.subtract = was.map(|version| (record.id, version.revision));
+            dealt.add = is.then_some((record.id, at_goal.revision));
+        }
+        if is && (changed || self.again) {
+            match self.release_now(index) {
+                Some(release) => {
+                    dealt.change = Some(Change::Upsert(index, release));
+                    return dealt;
+                }
+                None => dealt.owes = !self.is_touched_after_goal(index),
+            }
+        }
+        if was.is_some() && (!is || changed || self.again) {
+            dealt.change = Some(Change::Remove(record.id, self.removal_reason(record)));
+        }
+        dealt
+    }
+
+    /// The newest version, if it may be seen now and passes the filter.
+    pub fn release_now(&self, index: RecordIndex) -> Option<Release<Sighting>> {
+        let record = self.indicators.record(index);
+        let version = &record.current;
+        let sighting = Sighting::new(self.indicators, record, version);
+        let release = policy::evaluate(self.member.viewer(), &self.indicators.subject(version), sighting)?;
+        passes(self.indicators, self.filter, version).then_some(release)
+    }
+
+    /// Whether the next pass will deal with an indicator of itself.
+    pub fn is_touched_after_goal(&self, index: RecordIndex) -> bool {
+        self.indicators.record(index).current.ordinal >= self.goal
+    }
+
+    fn sees(&self, viewer: Option<&Viewer>, version: &Version) -> bool {
+        let subject = self.indicators.subject(version);
+        viewer.is_some_and(|viewer| policy::evaluate(viewer, &subject, ()).is_some())
+            && passes(self.indicators, self.filter, version)
+    }
+
+    /// The end of an indicator's life is named to those only who saw it until that moment: what happens to it after it left the
+    /// member's sight is not the member's to know, and what they held they are told of, whatever label it stood under.
+    fn removal_reason(&self, record: &Record) -> RemovalReason {
+        let held = |(before, end): &(&Version, &Version)| {
+            let viewer = self.member.viewer_at(end.ordinal);
+            self.sees(viewer.map(|viewer| &**viewer), before)
+        };
+        match record.end().filter(held).map(|(_, end)| end.state) {
+            Some(State::Retracted) => RemovalReason::Retracted,
+            Some(State::Expired) => RemovalReason::Expired,
+            Some(State::Active | State::Embargoed) | None => RemovalReason::NoLongerVisible,
+        }
+    }
+}
