@@ -301,8 +301,20 @@ impl Hub {
 
     /// Opens a feed. `cursor` is empty for a snapshot first.
     pub fn subscribe(&self, caller: &Caller, filter: Filter, cursor: &[u8]) -> Result<feed::Feed, HubError> {
+        self.subscribe_within(caller, filter, cursor, feed::Limits::DEFAULT)
+    }
+
+    /// As [`Hub::subscribe`], with other limits; for tests, which reach the ends of batches and holds with a few indicators.
+    #[doc(hidden)]
+    pub fn subscribe_within(
+        &self,
+        caller: &Caller,
+        filter: Filter,
+        cursor: &[u8],
+        limits: feed::Limits,
+    ) -> Result<feed::Feed, HubError> {
         caller.require(Role::Subscriber)?;
-        feed::Feed::open(self.clone(), caller, filter, cursor)
+        feed::Feed::open(self.clone(), caller, filter, cursor, limits)
     }
 
     /// Lets time pass: ends the embargoes and validities that are due. To be called at least once a second.

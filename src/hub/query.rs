@@ -12,8 +12,8 @@ use crate::domain::policy::{self, Release};
 use super::assess::{Corroboration, corroboration};
 use super::cursor::{Binding, Position};
 use super::error::HubError;
-use super::feed::passes;
 use super::views::Views;
+use super::views::sight::passes;
 use super::views::indicators::RecordIndex;
 use super::{Caller, Hub, Sighting};
 

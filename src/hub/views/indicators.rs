@@ -86,6 +86,14 @@ impl Record {
     pub fn versions(&self) -> impl Iterator<Item = &Version> {
         std::iter::once(&self.current).chain(self.past.iter().rev())
     }
+
+    /// Where its life is over: the last version before the end, and the one that ended it (the expiry, where it was retracted
+    /// after that).
+    pub fn end(&self) -> Option<(&Version, &Version)> {
+        let over = |version: &&Version| matches!(version.state, State::Retracted | State::Expired);
+        let end = self.versions().take_while(over).last()?;
+        Some((self.at(end.ordinal)?, end))
+    }
 }
 
 /// The view.
