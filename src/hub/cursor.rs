@@ -211,7 +211,9 @@ mod tests {
             assert_eq!(decode(&encode(&position)), Some(position));
         }
         // Golden: version, base, scanned, goal, count, sum, flags.
-        let mut old = vec![1, 0, 0, 0, 1, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 3];
+        let mut old = vec![
+            1, 0, 0, 0, 1, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 3,
+        ];
         old.extend([0xff; 15]);
         old.extend([0xfe, 2]);
         let expected = Position {

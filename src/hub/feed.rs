@@ -119,9 +119,7 @@ impl Feed {
         limits: Limits,
     ) -> Result<Feed, HubError> {
         filter.check()?;
-        let mut bound_to = b"feed:".to_vec();
-        bound_to.extend_from_slice(&filter.fingerprint_bytes());
-        let binding = Binding::new(caller.member, &bound_to);
+        let binding = binding(caller.member, &filter);
         let refused = |reason| HubError::CursorRefused {
             field: "cursor",
             reason,
@@ -248,14 +246,14 @@ impl Feed {
             touches += 1;
             let dealt = pass.deal_with(self.position.scanned);
             // What was taken back goes out before anything else does, in a batch of its own that can be confirmed at once.
-            if matches!(dealt.change, Some(Change::Upsert(..))) && !batch.removals.is_empty() {
+            if matches!(dealt.change, Some(Change::Upsert(_))) && !batch.removals.is_empty() {
                 return;
             }
             self.position.scanned += 1;
             dealt.count(&mut self.position.digest);
             self.position.owed |= dealt.owes;
             match dealt.change {
-                Some(Change::Upsert(_, release)) => {
+                Some(Change::Upsert(release)) => {
                     bytes += release.body().byte_len();
                     batch.upserts.push(release);
                 }
@@ -283,4 +281,11 @@ impl Feed {
         };
         self.position.scanned = Pass::new(&views.indicators, member, &self.filter, &self.position, earlier).start();
     }
+}
+
+/// What a feed's cursors are bound to.
+pub(super) fn binding(member: MemberId, filter: &Filter) -> Binding {
+    let mut bound_to = b"feed:".to_vec();
+    bound_to.extend_from_slice(&filter.fingerprint_bytes());
+    Binding::new(member, &bound_to)
 }

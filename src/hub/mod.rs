@@ -6,6 +6,8 @@ pub mod error;
 mod sequencer;
 mod views;
 
+mod guard;
+
 pub mod assess;
 pub mod publish;
 pub mod roster;
@@ -15,6 +17,8 @@ pub mod digest;
 pub mod disclosure;
 pub mod feed;
 pub mod query;
+pub mod recall;
+pub mod subscription;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -36,7 +40,9 @@ use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
 
 use cursor::Sealer;
 use error::HubError;
+use recall::RecallRules;
 use sequencer::{Sequencer, Verdict};
+use subscription::Streams;
 use views::Views;
 use views::indicators::{Indicators, Record, Version};
 
@@ -61,6 +67,8 @@ pub struct HubOptions {
     pub clock: fn() -> Timestamp,
     /// Lifetime of agents' certificates, in seconds.
     pub certificate_lifetime_secs: u32,
+    /// When taking back is too slow, or too much at once.
+    pub recall: RecallRules,
     /// Where the log lies, to tell how full the disk is.
     pub log_dir: PathBuf,
     /// Opens the log anew, after it stopped for want of space.
@@ -89,6 +97,8 @@ pub(crate) struct Shared {
     connections: ConnectionRegistry,
     clock: fn() -> Timestamp,
     certificate_lifetime_secs: u32,
+    recall: RecallRules,
+    streams: Streams,
     log_dir: PathBuf,
     stopping: CancellationToken,
     server_certificate_ends: AtomicI64,
@@ -235,6 +245,7 @@ impl Hub {
             cursor_key,
             clock,
             certificate_lifetime_secs,
+            recall,
             log_dir,
             reopen,
         } = options;
@@ -248,13 +259,17 @@ impl Hub {
             connections,
             clock,
             certificate_lifetime_secs,
+            recall,
+            streams: Streams::default(),
             log_dir,
             stopping: CancellationToken::new(),
             server_certificate_ends: AtomicI64::default(),
             feeds_open: AtomicU32::default(),
         });
         let (sequencer, thread) = Sequencer::start(log, reopen, shared.clone())?;
-        Ok((Hub { shared, sequencer }, thread))
+        let hub = Hub { shared, sequencer };
+        hub.detach_crashed();
+        Ok((hub, thread))
     }
 
     /// The agent behind a certificate, if it may call now: a member that is active, an agent that is not revoked, a certificate

@@ -13,8 +13,8 @@ use super::assess::{Corroboration, corroboration};
 use super::cursor::{Binding, Position};
 use super::error::HubError;
 use super::views::Views;
-use super::views::sight::passes;
 use super::views::indicators::RecordIndex;
+use super::views::sight::passes;
 use super::{Caller, Hub, Sighting};
 
 /// Most matches for one value.

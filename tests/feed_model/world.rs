@@ -306,7 +306,7 @@ impl World<'_> {
         };
         let content = content(&said, VALUES[said.value], handling);
         let caller = self.callers[owner].clone();
-        let revised = self.wait(async |hub| hub.hub().revise(&caller, id, revision, "".into(), content).await);
+        let revised = self.wait(async |hub| hub.hub().revise(&caller, id, revision, "".into(), content, true).await);
         let author = &self.oracle.members[owner];
         let item = &mut self.oracle.items[at];
         let foreign = !said.terms.groups.is_subset(&author.groups);

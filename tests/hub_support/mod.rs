@@ -15,6 +15,7 @@ use clearinghouse::domain::id::{GroupId, MemberId, Timestamp};
 use clearinghouse::domain::indicator::Text;
 use clearinghouse::domain::member::{MemberKind, Name, Role, Roles, Standing};
 use clearinghouse::hub::error::HubError;
+use clearinghouse::hub::recall::RecallRules;
 use clearinghouse::hub::roster::Enrolment;
 use clearinghouse::hub::{CURSOR_KEY_LEN, Caller, Hub, HubOptions};
 use clearinghouse::log::entry::{Entry, Event};
@@ -191,6 +192,7 @@ fn open(log: Log, dir: &Path, clock: &Clock) -> (Hub, JoinHandle<()>) {
         cursor_key: CURSOR_KEY,
         clock: clock.function(),
         certificate_lifetime_secs: 86_400,
+        recall: RecallRules::DEFAULT,
         log_dir: log_path,
         reopen: Box::new(move || Log::open(&again, log_options())),
     };

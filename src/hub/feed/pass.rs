@@ -33,7 +33,7 @@ pub(super) struct Pass<'a> {
 
 /// What a touch comes to for the subscriber.
 pub(super) enum Change {
-    Upsert(RecordIndex, Release<Sighting>),
+    Upsert(Release<Sighting>),
     Remove(IndicatorId, RemovalReason),
 }
 
@@ -119,7 +119,7 @@ impl<'a> Pass<'a> {
         if is && (changed || self.again) {
             match self.release_now(index) {
                 Some(release) => {
-                    dealt.change = Some(Change::Upsert(index, release));
+                    dealt.change = Some(Change::Upsert(release));
                     return dealt;
                 }
                 None => dealt.owes = !self.is_touched_after_goal(index),

@@ -17,8 +17,8 @@ use crate::log::entry::{Entry, Event};
 use indicators::Indicators;
 use recalls::Recalls;
 use roster::Roster;
-use subscriptions::{Others, Subscriptions};
 use sharing::Sharing;
+use subscriptions::{Others, Subscriptions};
 
 /// Everything that is folded from the log.
 #[derive(Default)]

@@ -55,6 +55,16 @@ impl Recalls {
         }
     }
 
+    /// What was taken back at a touch.
+    pub fn at(&self, touch: u32) -> Option<Recalled> {
+        self.since(touch).first().copied().filter(|one| one.touch == touch)
+    }
+
+    /// Who ever took something back.
+    pub fn publishers(&self) -> Vec<MemberId> {
+        self.by_publisher.keys().copied().collect()
+    }
+
     /// All of them at or after a touch, oldest first.
     pub fn since(&self, touch: u32) -> &[Recalled] {
         since(&self.all, touch)

@@ -49,7 +49,8 @@ impl Holding {
             return false;
         }
         let mut spans = self.spans.iter().filter_map(|span| span.within(self.applied, touch));
-        (self.applied <= touch && sight.saw_at(record, self.applied)) || spans.any(|span| sight.saw_within(record, span))
+        (self.applied <= touch && sight.saw_at(record, self.applied))
+            || spans.any(|span| sight.saw_within(record, span))
     }
 
     /// Moves on to a proven moment. A mirror that goes back (a restored backup, or none at all) may still hold what it had.
@@ -92,15 +93,6 @@ pub struct Confirmation {
     pub at: Timestamp,
 }
 
-/// The end of a subscription.
-#[derive(Clone, Copy)]
-pub struct Dropped {
-    /// Touches before this one still count.
-    pub moment: u32,
-    /// When.
-    pub at: Timestamp,
-}
-
 /// One durable subscription.
 pub struct SubscriptionRecord {
     /// Its filter, as an expression.
@@ -109,8 +101,8 @@ pub struct SubscriptionRecord {
     pub filter: Filter,
     /// When a stream was last opened or closed.
     pub changed_at: Timestamp,
-    /// Set once it is no more.
-    pub dropped: Option<Dropped>,
+    /// Set once it is no more: touches before this one still count.
+    pub dropped_at: Option<u32>,
     held: Holding,
     /// The moment at which the present stream was opened; also after a crash, until the next one is.
     open_since: Option<u32>,
@@ -136,7 +128,7 @@ impl SubscriptionRecord {
     /// Whether the change `touch` took the indicator back from this subscription and it has not confirmed that.
     pub fn is_outstanding(&self, sight: &Sight<'_>, record: &Record, touch: u32) -> bool {
         touch >= self.held.applied
-            && self.dropped.is_none_or(|dropped| touch < dropped.moment)
+            && self.dropped_at.is_none_or(|dropped_at| touch < dropped_at)
             && takes_back(sight, record, touch)
             && (self.held.may_hold(sight, record, touch)
                 || self.open_span().is_some_and(|span| {
@@ -228,7 +220,9 @@ impl<'a> Others<'a> {
     ) -> impl Iterator<Item = u32> + use<'a> {
         let sight = self.sight(key, subscription);
         let recalled = self.recalls.since(subscription.held.applied).iter();
-        let touches = recalled.map(|recalled| recalled.touch).take_while(move |touch| *touch < applied);
+        let touches = recalled
+            .map(|recalled| recalled.touch)
+            .take_while(move |touch| *touch < applied);
         touches.filter(move |touch| {
             let record = self.indicators.touched(*touch).map(|index| self.indicators.record(index));
             matches!((&sight, record), (Some(sight), Some(record)) if subscription.is_outstanding(sight, record, *touch))
@@ -323,14 +317,16 @@ impl Subscriptions {
             filter_text: filter_text.to_owned(),
             filter: read_filter(filter_text),
             changed_at: at,
-            dropped: None,
+            dropped_at: None,
             held: Holding::default(),
             open_since: None,
             confirmations: VecDeque::new(),
         });
         // A stream that is still open here ended with a crash: it may have sent everything up to now.
         subscription.close(moment, at);
-        subscription.prove(applied, at, |one| others.outstanding(&key, one, applied).next().is_some());
+        subscription.prove(applied, at, |one| {
+            others.outstanding(&key, one, applied).next().is_some()
+        });
         subscription.open_since = Some(moment);
         subscription.changed_at = at;
     }
@@ -340,7 +336,7 @@ impl Subscriptions {
             return;
         };
         subscription.close(moment, at);
-        subscription.dropped = Some(Dropped { moment, at });
+        subscription.dropped_at = Some(moment);
         // Where nothing was held, or nothing has changed since it was proven, no recall can be open or ever was.
         let held_nothing = subscription.held == Holding::default();
         let is_proven = subscription.held.applied >= moment && subscription.confirmations.is_empty();
