@@ -12,9 +12,9 @@ use crate::domain::policy::{self, Release};
 use super::assess::{Corroboration, corroboration};
 use super::cursor::{Binding, Position};
 use super::error::HubError;
-use super::feed::passes;
 use super::views::Views;
 use super::views::indicators::RecordIndex;
+use super::views::sight::passes;
 use super::{Caller, Hub, Sighting};
 
 /// Most matches for one value.

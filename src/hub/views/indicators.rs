@@ -77,6 +77,24 @@ impl Record {
             false => self.past.iter().rev().find(|version| version.ordinal < ordinal),
         }
     }
+
+    /// The touch that published it.
+    pub fn published_at(&self) -> u32 {
+        self.past.first().unwrap_or(&self.current).ordinal
+    }
+
+    /// All versions, newest first.
+    pub fn versions(&self) -> impl Iterator<Item = &Version> {
+        std::iter::once(&self.current).chain(self.past.iter().rev())
+    }
+
+    /// Where its life is over: the last version before the end, and the one that ended it (the expiry, where it was retracted
+    /// after that).
+    pub fn end(&self) -> Option<(&Version, &Version)> {
+        let over = |version: &&Version| matches!(version.state, State::Retracted | State::Expired);
+        let end = self.versions().take_while(over).last()?;
+        Some((self.at(end.ordinal)?, end))
+    }
 }
 
 /// The view.
@@ -145,6 +163,11 @@ impl Indicators {
     /// What policy decides a version on.
     pub fn class(&self, version: &Version) -> &Class {
         &self.classes[version.class as usize]
+    }
+
+    /// Whether two versions are decided alike.
+    pub fn is_handled_alike(&self, one: &Version, other: &Version) -> bool {
+        one.class == other.class && one.state == other.state
     }
 
     /// What policy looks at in a version.
