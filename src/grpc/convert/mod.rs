@@ -11,7 +11,10 @@ use crate::domain::violation::Violation;
 use super::wire;
 
 pub use draft::{draft, filter};
-pub use reply::{agent, campaign, digest, group, indicator_parts, member, observable, outcome, relation, removal};
+pub use reply::{
+    agent, asked, campaign, digest, group, indicator_parts, member, member_event, observable, outcome, pending,
+    relation, removal,
+};
 
 /// The number of `item` on the wire: its place in `all`, from 1. A test holds that the generated enums agree.
 fn number<T: PartialEq>(all: &[T], item: &T) -> i32 {

@@ -30,7 +30,8 @@ pub(super) struct Views {
 impl Views {
     /// Folds the next entry.
     pub fn apply(&mut self, entry: &Entry) {
-        self.next = self.next.next();
+        let seq = self.next;
+        self.next = seq.next();
         let viewpoint = self.indicators.ordinal();
         match &entry.event {
             Event::HubCreated { name, trust_domain } => {
@@ -51,8 +52,8 @@ impl Views {
                 self.now = *now;
                 self.indicators.tick(*now);
             }
-            roster_event => {
-                if self.roster.apply(entry.at, roster_event, viewpoint) {
+            _ => {
+                if self.roster.apply(seq, entry, viewpoint) {
                     self.indicators.mark_roster_change();
                 }
             }
