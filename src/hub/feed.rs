@@ -121,16 +121,21 @@ impl Feed {
     }
 
     /// The next batch: at once while there is something to catch up with, then as changes come, and at least every
-    /// [`HEARTBEAT`]. It ends with an error once the member may no longer read. Cancel-safe.
+    /// [`HEARTBEAT`]. It ends with an error once the member may no longer read. A call that is dropped before it ends may take a batch
+    /// with it: then the feed must be opened anew from the last cursor.
     pub async fn next(&mut self) -> Result<Batch, HubError> {
         let heartbeat = tokio::time::sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
         loop {
+            if self.hub.shared.stopping.is_cancelled() {
+                return Err(HubError::ShuttingDown);
+            }
             let head = *self.head.borrow_and_update();
             let batch = self.step()?;
             let caught_up = batch.live.is_some();
             if !batch.upserts.is_empty() || !batch.removals.is_empty() || (caught_up && !self.announced_live) {
                 self.announced_live = caught_up;
+                self.hub.disclose(self.member, &batch.upserts).await?;
                 return Ok(batch);
             }
             if !caught_up || self.position.goal < head {
@@ -139,6 +144,7 @@ impl Feed {
                 continue;
             }
             tokio::select! {
+                () = self.hub.shared.stopping.cancelled() => return Err(HubError::ShuttingDown),
                 () = &mut heartbeat => return Ok(batch),
                 changed = self.head.changed() => changed.map_err(|_| HubError::ShuttingDown)?,
             }

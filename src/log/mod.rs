@@ -49,7 +49,7 @@ pub use batch::ENTRY_BYTES_MAX;
 pub use error::{AppendError, CloseError, CreateError, Damage, DiskError, OpenError, ReadError, Stop};
 pub use open::Opening;
 pub use read::{LogReader, Record};
-pub use verify::{Report, VerifyError, verify};
+pub use verify::{Report, VerifyError, verify, verify_each};
 
 use std::sync::Arc;
 
@@ -68,6 +68,10 @@ pub struct Head {
 
 /// How far an append goes before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "the hidden variant is a choice that nobody should make, not a future one"
+)]
 pub enum Durability {
     /// Acknowledged entries survive a power cut.
     Full,

@@ -1,6 +1,7 @@
 //! Wire to domain and back. Every message is taken apart field by field, so that a new field is a compile error here.
 
 mod draft;
+mod membership;
 mod reply;
 
 use crate::domain::id::Timestamp;
@@ -10,10 +11,11 @@ use crate::domain::violation::Violation;
 
 use super::wire;
 
-pub use draft::{draft, filter};
+pub use draft::{assessment_draft, draft, filter};
+pub use membership::{asked, member_event, pending};
 pub use reply::{
-    agent, asked, campaign, digest, group, indicator_parts, member, member_event, observable, outcome, pending,
-    relation, removal,
+    agent, assessment, campaign, corroboration, digest, disclosure, disclosure_count, group, indicator_parts, member,
+    observable, outcome, relation, removal,
 };
 
 /// The number of `item` on the wire: its place in `all`, from 1. A test holds that the generated enums agree.

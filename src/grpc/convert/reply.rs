@@ -2,16 +2,19 @@
 
 use bytes::Bytes;
 
+use crate::domain::assessment::{Assessment, AssessmentVerdict};
 use crate::domain::indicator::State;
 use crate::domain::member::{MemberKind, Role, Standing};
 use crate::domain::observable::Observable;
 use crate::domain::policy::Release;
 use crate::hub::Sighting;
+use crate::hub::assess::Corroboration;
 use crate::hub::digest::Digest;
+use crate::hub::disclosure::{DisclosureCard, DisclosureCount};
 use crate::hub::feed::RemovalReason;
 use crate::hub::publish::{Outcome, Rejection, RejectionCode};
 use crate::hub::query::{Campaign, Relation};
-use crate::hub::roster::{AgentCard, Asked, GroupCard, MemberCard, MemberEventCard, PendingCard};
+use crate::hub::roster::{AgentCard, GroupCard, MemberCard};
 
 use super::{number, time, wire};
 
@@ -74,10 +77,10 @@ pub fn digest(digest: Digest) -> wire::Digest {
 pub fn outcome(outcome: Outcome) -> wire::PublishResult {
     use wire::publish_result::Outcome as Wire;
     let outcome = match outcome {
-        Outcome::Accepted { id, revision } => Wire::Accepted(wire::Accepted {
+        Outcome::Accepted { id, revision, warnings } => Wire::Accepted(wire::Accepted {
             id: id.to_string(),
             revision,
-            warnings: Vec::new(),
+            warnings: warnings.iter().map(|name| name.as_str().to_owned()).collect(),
         }),
         Outcome::Duplicate { id, revision } => Wire::Duplicate(wire::Duplicate {
             id: id.to_string(),
@@ -137,39 +140,78 @@ pub fn agent(card: &AgentCard) -> wire::Agent {
     }
 }
 
-/// What was done, or the change that waits for a second admin.
-pub fn asked<T, M>(asked: Asked<T>, done: impl FnOnce(&T) -> M) -> (Option<M>, Option<wire::PendingChange>) {
-    match asked {
-        Asked::Done(card) => (Some(done(&card)), None),
-        Asked::Pending(card) => (None, Some(pending(&card))),
+/// What the sources of an observable amount to.
+pub fn corroboration(corroboration: Corroboration) -> wire::Corroboration {
+    let Corroboration { observers, disputes } = corroboration;
+    wire::Corroboration {
+        observers,
+        disputes,
+        contested: disputes > 0,
     }
 }
 
-/// A change that waits for a second admin.
-pub fn pending(card: &PendingCard) -> wire::PendingChange {
-    wire::PendingChange {
-        id: card.id.to_string(),
-        summary: card.summary.clone(),
-        author_member_id: card.author_member.to_string(),
-        author_agent: card.author_agent.to_string(),
-        asked_at: Some(time(card.asked_at)),
-        expires_at: Some(time(card.expires_at)),
+/// An assessment.
+pub fn assessment(assessment: &Assessment) -> wire::Assessment {
+    let Assessment {
+        indicator,
+        member,
+        member_kind,
+        verdict,
+        independent,
+        note,
+        claim_review,
+        government_release,
+        made_at,
+    } = assessment;
+    wire::Assessment {
+        indicator_id: indicator.to_string(),
+        member_id: member.to_string(),
+        member_kind: number(&MemberKind::ALL, member_kind),
+        verdict: number(&AssessmentVerdict::ALL, verdict),
+        independent: *independent,
+        note: note.as_str().to_owned(),
+        claim_review: claim_review.as_ref().map(|review| wire::ClaimReview {
+            url: review.url().to_owned(),
+            rating: review.rating().to_owned(),
+            language: review.language().as_str().to_owned(),
+            claim: review.claim().to_owned(),
+        }),
+        government_release: *government_release,
+        made_at: Some(time(*made_at)),
     }
 }
 
-/// One change of a member.
-pub fn member_event(card: MemberEventCard) -> wire::MemberEvent {
-    let (author_member_id, author_agent) = card
-        .author
-        .map(|(member, agent)| (member.to_string(), agent.to_string()))
-        .unwrap_or_default();
-    wire::MemberEvent {
-        at: Some(time(card.at)),
-        kind: card.kind.to_owned(),
-        summary: card.summary,
-        author_member_id,
-        author_agent,
-        seq: card.seq.map_or(0, |seq| seq.0),
+/// A count of crossings.
+pub fn disclosure_count(count: DisclosureCount) -> wire::DisclosureCount {
+    let DisclosureCount {
+        agency,
+        publisher,
+        campaign,
+        month,
+        indicators,
+    } = count;
+    wire::DisclosureCount {
+        agency_id: agency.to_string(),
+        publisher_id: publisher.to_string(),
+        campaign,
+        month,
+        indicators,
+    }
+}
+
+/// One crossing.
+pub fn disclosure(card: DisclosureCard) -> wire::Disclosure {
+    let DisclosureCard {
+        indicator,
+        agency,
+        campaign,
+        at,
+    } = card;
+    wire::Disclosure {
+        indicator_id: indicator.to_string(),
+        agency_id: agency.to_string(),
+        campaign,
+        disclosed_at: Some(time(at)),
     }
 }
 
