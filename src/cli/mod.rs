@@ -26,6 +26,7 @@ mod serve;
 mod verify;
 
 mod agent;
+mod change;
 mod enroll;
 mod group;
 mod invite;
@@ -104,6 +105,7 @@ enum Command {
     Serve(serve::Serve),
     Verify(verify::Verify),
     Member(member::MemberCommand),
+    Change(change::ChangeCommand),
     Group(group::GroupCommand),
     Invite(invite::Invite),
     Enroll(enroll::Enroll),
@@ -162,6 +164,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Serve(command) => command.run(context),
         Command::Verify(command) => command.run(context),
         Command::Member(command) => online(command.run(context)),
+        Command::Change(command) => online(command.run(context)),
         Command::Group(command) => online(command.run(context)),
         Command::Invite(command) => online(command.run(context)),
         Command::Enroll(command) => online(command.run(context)),

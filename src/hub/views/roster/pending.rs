@@ -186,3 +186,7 @@ fn counts(member: &MemberRecord, agent: &AgentRecord, now: Timestamp) -> bool {
     // Whoever could not act any more by then was not shut out.
     agent.expires_at > shut_out_at && shut_out_at.plus_secs(SHUT_OUT_COUNTS_SECS) > now
 }
+
+#[cfg(test)]
+#[path = "pending_tests.rs"]
+mod tests;
