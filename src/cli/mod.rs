@@ -16,7 +16,6 @@ mod names;
 
 mod json;
 mod outcome;
-mod pending;
 mod spreadsheet;
 
 mod filter;
@@ -27,6 +26,7 @@ mod serve;
 mod verify;
 
 mod agent;
+mod change;
 mod enroll;
 mod enrolment_key;
 mod group;
@@ -106,6 +106,7 @@ enum Command {
     Serve(serve::Serve),
     Verify(verify::Verify),
     Member(member::MemberCommand),
+    Change(change::ChangeCommand),
     Group(group::GroupCommand),
     Invite(invite::Invite),
     Enroll(enroll::Enroll),
@@ -164,6 +165,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Serve(command) => command.run(context),
         Command::Verify(command) => command.run(context),
         Command::Member(command) => online(command.run(context)),
+        Command::Change(command) => online(command.run(context)),
         Command::Group(command) => online(command.run(context)),
         Command::Invite(command) => online(command.run(context)),
         Command::Enroll(command) => online(command.run(context)),
