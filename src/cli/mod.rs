@@ -41,6 +41,8 @@ mod query;
 mod status;
 mod subscribe;
 
+mod bench;
+
 mod manual;
 
 use std::ffi::OsString;
@@ -113,6 +115,7 @@ enum Command {
     Campaign(query::CampaignCommand),
     Export(export::Export),
     Status(status::Status),
+    Bench(bench::BenchCommand),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -167,6 +170,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Campaign(command) => online(command.run(context)),
         Command::Export(command) => online(command.run(context)),
         Command::Status(command) => online(command.run(context)),
+        Command::Bench(command) => command.run(context),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(context, Cli::command()),
     }
@@ -174,7 +178,10 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
 
 fn online(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     // Two workers: a reader of stdout that dawdles blocks one, and the other keeps the connection alive.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| Failure::of("cannot start", error))?;
     let ended = runtime.block_on(command);
     // A read of stdin that blocks must not keep the program alive.
