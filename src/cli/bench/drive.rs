@@ -3,17 +3,15 @@
 //! hub does, and latency counts from the moment that a call was due, so that a stall is paid by every call that it delays
 //! (coordinated omission). Refuses to know what a call is.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tokio::task::{JoinHandle, JoinSet};
+use tonic::{Code, Status};
 
 use super::meter::{Meter, Server, Usage};
+use super::tally::{Course, Done, Pace, Tally};
 use crate::cli::failure::Failure;
 
 /// Calls that are due and wait for a worker; past that they are counted as missed.
@@ -25,29 +23,24 @@ const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// After a failed call a worker waits, so that a hub that refuses is not hammered.
 const AFTER_FAILURE: Duration = Duration::from_millis(5);
 
-/// Longest latency that is told apart, in microseconds: ten minutes.
-const LATENCY_US_MAX: u64 = 600_000_000;
+/// Refusals that the next call would meet as well: the worker ends.
+const FINAL_REFUSALS: [Code; 4] = [
+    Code::PermissionDenied,
+    Code::Unauthenticated,
+    Code::InvalidArgument,
+    Code::Unimplemented,
+];
 
-/// What one call did.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Done {
-    /// Items that the call was for.
-    pub items: u64,
-    /// Of these, the ones that were there already.
-    pub duplicates: u64,
-    /// Of these, the ones that were refused.
-    pub rejected: u64,
-    /// What was found, for calls that look for something.
-    pub found: u64,
-}
+/// Longest time after which a pacer looks whether the run is over.
+const PACER_NAP_MAX: Duration = Duration::from_millis(50);
 
 /// One worker's calls.
 pub trait Caller: Send + 'static {
     /// What a call needs and is made before it is due, so that making it is not measured.
     type Prepared: Send;
 
-    /// Makes the next call's input.
-    fn prepare(&mut self) -> Self::Prepared;
+    /// Makes the next call's input; none when there is nothing left to do.
+    fn prepare(&mut self) -> Option<Self::Prepared>;
 
     /// Makes the call. `due` is when it was to start.
     fn call(&mut self, prepared: Self::Prepared, due: Instant) -> impl Future<Output = Result<Done, Status>> + Send;
@@ -58,28 +51,8 @@ pub trait Caller: Send + 'static {
 pub struct Plan {
     /// Time before anything is counted.
     pub warmup: Duration,
-    /// Time that is counted.
+    /// Time that is counted, at most: a run whose workers have all done what they had to do is over.
     pub length: Duration,
-}
-
-/// What all workers of a run share.
-#[derive(Debug, Default)]
-pub struct Course {
-    from: OnceLock<Instant>,
-    over: CancellationToken,
-    missed: AtomicU64,
-}
-
-impl Course {
-    /// Whether what happens now counts.
-    pub fn is_measuring(&self) -> bool {
-        self.from.get().is_some() && !self.over.is_cancelled()
-    }
-
-    /// Ends with the run.
-    pub fn over(&self) -> &CancellationToken {
-        &self.over
-    }
 }
 
 /// When a worker's calls start.
@@ -93,107 +66,17 @@ impl Turns {
     pub async fn next(&mut self) -> Option<Instant> {
         match &mut self.due {
             Some(due) => due.recv().await,
-            None => (!self.course.over.is_cancelled()).then(Instant::now),
+            None => (!self.course.over().is_cancelled()).then(Instant::now),
         }
     }
-}
-
-/// What a worker did.
-pub struct Tally {
-    course: Arc<Course>,
-    is_open: bool,
-    /// Sums of the calls that ended.
-    pub done: Done,
-    /// Calls that ended well.
-    pub calls: u64,
-    /// Calls that failed.
-    pub failures: u64,
-    /// Why the last one failed.
-    pub last_failure: Option<Status>,
-    /// Calls that were due and never made.
-    pub missed: u64,
-    /// From when a call was due to its end, in microseconds.
-    pub latencies_us: Histogram<u32>,
-    last_end: Option<Instant>,
-}
-
-impl Tally {
-    /// Nothing yet.
-    pub fn new(course: &Arc<Course>, is_open: bool) -> Tally {
-        Tally {
-            course: course.clone(),
-            is_open,
-            done: Done::default(),
-            calls: 0,
-            failures: 0,
-            last_failure: None,
-            missed: 0,
-            latencies_us: latencies(),
-            last_end: None,
-        }
-    }
-
-    /// Counts a call, if it counts: at a closed pace when it ends within the measured time, at an open one when it was due then.
-    pub fn record(&mut self, due: Instant, result: Result<Done, Status>) {
-        let counts = match self.is_open {
-            true => self.course.from.get().is_some_and(|from| due >= *from),
-            false => self.course.is_measuring(),
-        };
-        let done = match result {
-            Ok(done) if counts => done,
-            Ok(_) => return,
-            Err(status) => {
-                // Kept during the warm-up too: a run that does nothing but fail must say why.
-                self.failures += u64::from(counts);
-                self.last_failure = Some(status);
-                return;
-            }
-        };
-        let now = Instant::now();
-        self.calls += 1;
-        self.done.items += done.items;
-        self.done.duplicates += done.duplicates;
-        self.done.rejected += done.rejected;
-        self.done.found += done.found;
-        self.latency(now - due);
-        self.last_end = Some(now);
-    }
-
-    /// Counts a latency that is not that of a call.
-    pub fn latency(&mut self, latency: Duration) {
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.latencies_us.saturating_record(micros);
-    }
-
-    /// Adds what another worker did.
-    pub fn add(&mut self, other: &Tally) {
-        self.done.items += other.done.items;
-        self.done.duplicates += other.done.duplicates;
-        self.done.rejected += other.done.rejected;
-        self.done.found += other.done.found;
-        self.calls += other.calls;
-        self.failures += other.failures;
-        self.missed += other.missed;
-        self.last_end = self.last_end.max(other.last_end);
-        if other.last_failure.is_some() {
-            self.last_failure.clone_from(&other.last_failure);
-        }
-        // All histograms have the same bounds, so that adding cannot fail.
-        let _ = self.latencies_us.add(&other.latencies_us);
-    }
-}
-
-/// An empty histogram of microseconds.
-pub fn latencies() -> Histogram<u32> {
-    // Three digits within these bounds are what the crate's own documentation does: the arguments cannot be refused.
-    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("constant bounds")
 }
 
 /// Workers of one sort, measured together.
 struct Part {
-    is_open: bool,
+    pace: Pace,
     workers: JoinSet<Tally>,
-    pacer: Option<std::thread::JoinHandle<()>>,
+    pacer: Option<JoinHandle<u64>>,
+    tally: Tally,
 }
 
 /// A run: parts that work at the same time.
@@ -226,11 +109,11 @@ impl Run {
         &self.course
     }
 
-    /// Adds workers that call. They begin at once. `calls_per_second`, of all together, makes the pace open.
-    pub fn add_callers<C: Caller>(&mut self, callers: Vec<C>, calls_per_second: Option<f64>) {
+    /// Adds workers that call. They begin at once.
+    pub fn add_callers<C: Caller>(&mut self, callers: Vec<C>, pace: Pace) {
         let count = callers.len();
         let mut callers = callers.into_iter();
-        self.add_workers(count, calls_per_second, |turns, tally| {
+        self.add_workers(count, pace, |turns, tally| {
             let caller = callers.next();
             async move {
                 match caller {
@@ -242,19 +125,14 @@ impl Run {
     }
 
     /// Adds workers of any sort.
-    pub fn add_workers<F>(
-        &mut self,
-        count: usize,
-        calls_per_second: Option<f64>,
-        mut worker: impl FnMut(Turns, Tally) -> F,
-    ) where
+    pub fn add_workers<F>(&mut self, count: usize, pace: Pace, mut worker: impl FnMut(Turns, Tally) -> F)
+    where
         F: Future<Output = Tally> + Send + 'static,
     {
-        let is_open = calls_per_second.is_some();
         let mut workers = JoinSet::new();
         let mut senders = Vec::new();
         for _ in 0..count {
-            let due = is_open.then(|| {
+            let due = matches!(pace, Pace::Open(_)).then(|| {
                 let (sender, due) = mpsc::channel(DUE_CALLS_MAX);
                 senders.push(sender);
                 due
@@ -263,109 +141,127 @@ impl Run {
                 course: self.course.clone(),
                 due,
             };
-            workers.spawn(worker(turns, Tally::new(&self.course, is_open)));
+            workers.spawn(worker(turns, Tally::new(&self.course, pace)));
         }
-        let course = self.course.clone();
-        let pacer = calls_per_second.map(|rate| std::thread::spawn(move || pace(rate, &senders, &course)));
+        let pacer = match pace {
+            Pace::Open(rate) => {
+                let course = self.course.clone();
+                Some(tokio::task::spawn_blocking(move || {
+                    call_at_rate(rate, &senders, &course)
+                }))
+            }
+            Pace::Closed | Pace::Arrival => None,
+        };
+        let tally = Tally::new(&self.course, pace);
         self.parts.push(Part {
-            is_open,
+            pace,
             workers,
             pacer,
+            tally,
         });
     }
 
     /// Lets the workers work, and measures.
-    pub async fn measure(self, server: Option<Server>) -> Result<Measured, Failure> {
+    pub async fn measure(mut self, server: Option<Server>) -> Result<Measured, Failure> {
         tokio::time::sleep(self.plan.warmup).await;
         let meter = Meter::start(server);
-        let from = *self.course.from.get_or_init(Instant::now);
-        tokio::time::sleep(self.plan.length).await;
-        self.course.over.cancel();
-        let mut usage = meter.stop();
-        let any_open = self.parts.iter().any(|part| part.is_open);
-        let mut parts = Vec::new();
-        for part in self.parts {
-            let is_open = part.is_open;
-            let mut tally = Tally::new(&self.course, is_open);
-            collect(part, &mut tally).await?;
-            let until_last = tally.last_end.map_or(usage.elapsed, |end| end - from);
-            let counted = if is_open {
-                until_last.max(self.plan.length)
-            } else {
-                usage.elapsed
-            };
-            tally.missed += if is_open {
-                self.course.missed.load(Ordering::Relaxed)
-            } else {
-                0
-            };
-            parts.push((tally, counted));
+        let from = self.course.begin();
+        // Those that wait for arrivals would wait for ever.
+        let callers = self.parts.iter_mut().filter(|part| part.pace != Pace::Arrival);
+        let all_done = collect_all(callers.collect());
+        if let Ok(done) = tokio::time::timeout(self.plan.length, all_done).await {
+            done?;
         }
-        if any_open {
-            // Calls that were late are part of what was asked, and of its cost.
+        self.course.over().cancel();
+        let length = from.elapsed();
+        let mut usage = meter.stop();
+        let rest = collect_all(self.parts.iter_mut().collect());
+        match tokio::time::timeout(DRAIN_MAX, rest).await {
+            Ok(rest) => rest?,
+            Err(_) => {
+                let reason = format!("the hub was not done {} s after the end", DRAIN_MAX.as_secs());
+                return Err(Failure::Failed(reason));
+            }
+        }
+        if self.parts.iter().any(|part| part.pace != Pace::Closed) {
+            // What came late is part of what was asked, and of its cost.
             usage = meter.stop();
         }
-        Ok(Measured { parts, usage })
+        let parts = self.parts.into_iter().map(|part| {
+            let counted = part.tally.counted(from, length);
+            (part.tally, counted)
+        });
+        Ok(Measured {
+            parts: parts.collect(),
+            usage,
+        })
     }
 }
 
-async fn collect(mut part: Part, tally: &mut Tally) -> Result<(), Failure> {
-    let deadline = tokio::time::sleep(DRAIN_MAX);
-    tokio::pin!(deadline);
-    loop {
-        tokio::select! {
-            () = &mut deadline => {
-                part.workers.abort_all();
-                return Err(Failure::Failed(format!("the hub did not answer within {} s of the end", DRAIN_MAX.as_secs())));
-            }
-            joined = part.workers.join_next() => match joined {
-                Some(Ok(other)) => tally.add(&other),
-                Some(Err(error)) => return Err(Failure::of("a worker died", error)),
-                None => break,
-            },
+/// Waits for all workers of some parts. Cancel-safe: what was collected stays in the part.
+async fn collect_all(parts: Vec<&mut Part>) -> Result<(), Failure> {
+    for part in parts {
+        while let Some(joined) = part.workers.join_next().await {
+            let other = joined.map_err(|error| Failure::of("a worker died", error))?;
+            part.tally.add(&other);
         }
-    }
-    if part.pacer.is_some_and(|pacer| pacer.join().is_err()) {
-        return Err(Failure::Failed("the pacing thread died".into()));
+        // Its workers have ended, so it ends too: at its next call it finds their channels closed.
+        if let Some(pacer) = part.pacer.take() {
+            part.tally.missed += pacer.await.map_err(|error| Failure::of("the pacer died", error))?;
+        }
     }
     Ok(())
 }
 
 async fn call_in_turns<C: Caller>(mut caller: C, mut turns: Turns, mut tally: Tally) -> Tally {
-    loop {
-        let prepared = caller.prepare();
+    while let Some(prepared) = caller.prepare() {
         let Some(due) = turns.next().await else { break };
         let result = caller.call(prepared, due).await;
-        let failed = result.is_err();
+        let refusal = result.as_ref().err().map(Status::code);
         tally.record(due, result);
-        if failed {
-            tokio::time::sleep(AFTER_FAILURE).await;
+        match refusal {
+            None => {}
+            Some(code) if FINAL_REFUSALS.contains(&code) => break,
+            Some(_) => tokio::time::sleep(AFTER_FAILURE).await,
         }
     }
     tally
 }
 
-/// Tells workers in turn when calls are due. A thread of its own, for the runtime's timers know whole milliseconds only.
-fn pace(calls_per_second: f64, workers: &[mpsc::Sender<Instant>], course: &Course) {
+/// Tells workers in turn when calls are due, and returns how many could not be told. A thread of its own, for the runtime's
+/// timers know whole milliseconds only.
+fn call_at_rate(calls_per_second: f64, workers: &[mpsc::Sender<Instant>], course: &Course) -> u64 {
     let start = Instant::now();
+    let mut missed = 0;
     for (count, worker) in (0_u32..).zip(workers.iter().cycle()) {
         // From the start each time, so that rounding does not add up.
         let due = start + Duration::from_secs_f64(f64::from(count) / calls_per_second);
-        let early = due.saturating_duration_since(Instant::now());
-        if !early.is_zero() {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "a thread that does nothing else, between moments a rate apart"
-            )]
-            std::thread::sleep(early);
+        if !wait_until(due, || {
+            course.over().is_cancelled() || workers.iter().all(mpsc::Sender::is_closed)
+        }) {
+            break;
         }
-        if course.over.is_cancelled() {
-            return;
-        }
-        if worker.try_send(due).is_err() && course.is_measuring() {
-            course.missed.fetch_add(1, Ordering::Relaxed);
+        if worker.try_send(due).is_err() {
+            missed += u64::from(course.is_measuring());
         }
     }
+    missed
+}
+
+/// Waits, unless `ended` says that there is nothing left to wait for.
+fn wait_until(due: Instant, ended: impl Fn() -> bool) -> bool {
+    while !ended() {
+        let early = due.saturating_duration_since(Instant::now());
+        if early.is_zero() {
+            return true;
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the thread does nothing else, and no event comes with the time"
+        )]
+        std::thread::sleep(early.min(PACER_NAP_MAX));
+    }
+    false
 }
 
 #[cfg(test)]
@@ -382,7 +278,9 @@ mod tests {
     impl Caller for Slow {
         type Prepared = ();
 
-        fn prepare(&mut self) {}
+        fn prepare(&mut self) -> Option<()> {
+            Some(())
+        }
 
         async fn call(&mut self, (): (), _due: Instant) -> Result<Done, Status> {
             let wait = if self.calls == 0 { self.first } else { self.others };
@@ -402,9 +300,9 @@ mod tests {
         }
     }
 
-    async fn run(caller: Slow, rate: Option<f64>, millis: u64) -> (Tally, Duration) {
+    async fn run(caller: Slow, pace: Pace, millis: u64) -> (Tally, Duration) {
         let mut run = Run::new(plan(millis));
-        run.add_callers(vec![caller], rate);
+        run.add_callers(vec![caller], pace);
         let mut measured = run.measure(None).await.unwrap();
         measured.parts.remove(0)
     }
@@ -417,7 +315,7 @@ mod tests {
             others: Duration::ZERO,
             calls: 0,
         };
-        let (tally, _) = run(caller, Some(500.0), 300).await;
+        let (tally, _) = run(caller, Pace::Open(500.0), 300).await;
         // 100 calls were due during the stall: on average they waited for half of it.
         assert!(tally.latencies_us.value_at_quantile(0.5) > 50_000);
         assert!((100..=151).contains(&tally.calls), "{}", tally.calls);
@@ -432,26 +330,73 @@ mod tests {
             others: wait,
             calls: 0,
         };
-        let (tally, counted) = run(caller, None, 200).await;
+        let (tally, counted) = run(caller, Pace::Closed, 200).await;
         assert!((5..=20).contains(&tally.calls), "{}", tally.calls);
         assert!(tally.latencies_us.value_at_quantile(0.5) >= 10_000);
         assert!(counted >= Duration::from_millis(200));
     }
 
     #[tokio::test]
-    async fn failures_are_counted_and_told() {
-        struct Refused;
-        impl Caller for Refused {
+    async fn a_run_whose_work_is_done_is_over() {
+        struct Thrice(u32);
+        impl Caller for Thrice {
             type Prepared = ();
-            fn prepare(&mut self) {}
+            fn prepare(&mut self) -> Option<()> {
+                self.0 += 1;
+                (self.0 <= 3).then_some(())
+            }
             async fn call(&mut self, (): (), _due: Instant) -> Result<Done, Status> {
-                Err(Status::resource_exhausted("full"))
+                Ok(Done {
+                    items: 1,
+                    ..Done::default()
+                })
             }
         }
+        for pace in [Pace::Closed, Pace::Open(1_000.0)] {
+            let mut run = Run::new(Plan {
+                warmup: Duration::ZERO,
+                length: Duration::from_secs(3_600),
+            });
+            // Begun before the workers, so that none of the three comes too early to count.
+            run.course().begin();
+            run.add_callers(vec![Thrice(0)], pace);
+            let (tally, _) = run.measure(None).await.unwrap().parts.remove(0);
+            assert_eq!((tally.done.items, tally.calls), (3, 3), "{pace:?}");
+        }
+    }
+
+    struct Refused(Status);
+
+    impl Caller for Refused {
+        type Prepared = ();
+
+        fn prepare(&mut self) -> Option<()> {
+            Some(())
+        }
+
+        async fn call(&mut self, (): (), _due: Instant) -> Result<Done, Status> {
+            Err(self.0.clone())
+        }
+    }
+
+    #[tokio::test]
+    async fn failures_are_counted_and_told() {
         let mut run = Run::new(plan(50));
-        run.add_callers(vec![Refused, Refused], None);
+        let refused = || Refused(Status::resource_exhausted("full"));
+        run.add_callers(vec![refused(), refused()], Pace::Closed);
         let (tally, _) = run.measure(None).await.unwrap().parts.remove(0);
         assert_eq!((tally.calls, tally.last_failure.unwrap().message()), (0, "full"));
         assert!((2..=22).contains(&tally.failures), "{}", tally.failures);
+    }
+
+    #[tokio::test]
+    async fn a_final_refusal_ends_the_run_at_once() {
+        let mut run = Run::new(Plan {
+            warmup: Duration::ZERO,
+            length: Duration::from_secs(3_600),
+        });
+        run.add_callers(vec![Refused(Status::permission_denied("no publisher"))], Pace::Closed);
+        let (tally, _) = run.measure(None).await.unwrap().parts.remove(0);
+        assert_eq!(tally.last_failure.unwrap().message(), "no publisher");
     }
 }

@@ -7,11 +7,22 @@ mod load;
 mod meter;
 mod thin;
 
+mod tally;
+
 mod drive;
 mod report;
 mod target;
 
 mod publish;
+
+mod fanout;
+mod lookup;
+mod replay;
+
+mod mixed;
+
+mod all;
+mod fill;
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,10 +36,14 @@ use super::failure::Failure;
 use drive::Plan;
 use publish::Source;
 use report::Report;
+use tally::Pace;
 use target::Target;
 
 /// Most clients of one run.
 const CLIENTS_MAX: u64 = 4_096;
+
+/// Most feeds of one run.
+const SUBSCRIBERS_MAX: u64 = 10_000;
 
 /// Most items in a call, as the API bounds it.
 const BATCH_MAX: u64 = 1_000;
@@ -40,7 +55,10 @@ const SECONDS_MAX: f64 = 3_600.0;
 const RATE_MAX: f64 = 10_000_000.0;
 
 /// Load a running hub; print its rate, latency, and processor time per item
+///
+/// The profile's agent needs the roles publisher and subscriber. What is published stays in the hub's log: use a hub made for it.
 #[derive(Args, Debug)]
+#[command(subcommand_required = true)]
 pub struct BenchCommand {
     #[command(flatten)]
     settings: Settings,
@@ -74,6 +92,11 @@ struct Settings {
 #[derive(Subcommand, Debug)]
 enum Which {
     Publish(publish::Publish),
+    Fanout(fanout::Fanout),
+    Replay(replay::Replay),
+    Lookup(lookup::Lookup),
+    Mixed(mixed::Mixed),
+    All(all::All),
 }
 
 /// How many clients, over how many connections.
@@ -116,6 +139,11 @@ impl BenchCommand {
         let mut report = Report::new(context);
         match &self.bench {
             Which::Publish(publish) => publish.run(&bench, &mut report).await?,
+            Which::Fanout(fanout) => fanout.run(&bench, &mut report).await?,
+            Which::Replay(replay) => replay.run(&bench, &mut report).await?,
+            Which::Lookup(lookup) => lookup.run(&bench, &mut report).await?,
+            Which::Mixed(mixed) => mixed.run(&bench, &mut report).await?,
+            Which::All(all) => all.run(&bench, &mut report).await?,
         }
         report.finish()
     }
@@ -145,9 +173,26 @@ impl Bench {
 
     /// Drafts that no earlier run of this bench published, and their seed.
     fn fresh_source(&self) -> (u64, Source) {
-        let seed = self.seed.wrapping_add(self.runs.fetch_add(1, Ordering::Relaxed));
-        (seed, Source::new(self.target.load(seed)))
+        self.fresh_source_of(u64::MAX)
     }
+
+    /// At most `count` such drafts.
+    fn fresh_source_of(&self, count: u64) -> (u64, Source) {
+        // The seed itself is that of what the hub is filled with.
+        let seed = self.seed.wrapping_add(1 + self.runs.fetch_add(1, Ordering::Relaxed));
+        (seed, Source::of_first(self.target.load(seed), count))
+    }
+
+    /// Makes sure that the hub holds the first `count` drafts of the seed, which is returned.
+    async fn filled(&self, count: u64) -> Result<u64, Failure> {
+        fill::fill(&self.target, &self.target.load(self.seed), count).await?;
+        Ok(self.seed)
+    }
+}
+
+/// An open pace where a rate of items is given.
+fn pace(items_per_second: Option<f64>, batch: usize) -> Pace {
+    items_per_second.map_or(Pace::Closed, |rate| Pace::Open(rate / batch as f64))
 }
 
 /// The time is enough: the seed has to differ, not to be secret.

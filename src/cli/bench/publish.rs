@@ -10,11 +10,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::drive::{Caller, Done, Run, Tally, Turns};
+use super::drive::{Caller, Run, Turns};
 use super::load::Load;
 use super::report::{Report, Row, Shape};
+use super::tally::{Done, Tally};
 use super::thin::Client;
-use super::{Bench, Clients, batch_size, rate};
+use super::{Bench, Clients, batch_size, pace, rate};
 use crate::cli::failure::Failure;
 use crate::grpc::wire;
 
@@ -45,8 +46,8 @@ impl Mode {
 /// Publish indicators as fast as the hub takes them, or at a fixed rate
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Examples:\n  clearinghouse bench publish --mode batch --clients 8 --profile hub/admin\n  \
-clearinghouse bench publish --mode unary --clients 64 --rate 5000 --seconds 10 --json --profile hub/admin"
+    after_help = "Examples:\n  clearinghouse bench publish --mode batch --clients 8 --profile agora\n  \
+clearinghouse bench publish --mode unary --clients 64 --rate 5000 --seconds 10 --json --profile agora"
 )]
 pub struct Publish {
     /// How to send them
@@ -80,7 +81,7 @@ impl Publish {
             .clients(self.clients.clients, self.clients.connections())
             .await?;
         let (seed, source) = bench.fresh_source();
-        let calls_per_second = self.rate.map(|rate| rate / batch as f64);
+        let pace = pace(self.rate, batch);
         let mut run = Run::new(bench.plan);
         match self.mode {
             Mode::Unary | Mode::Batch => {
@@ -89,11 +90,11 @@ impl Publish {
                     source: source.clone(),
                     batch,
                 });
-                run.add_callers(callers.collect(), calls_per_second);
+                run.add_callers(callers.collect(), pace);
             }
             Mode::Stream => {
                 let mut clients = clients.into_iter();
-                run.add_workers(self.clients.clients, calls_per_second, |turns, tally| {
+                run.add_workers(self.clients.clients, pace, |turns, tally| {
                     let client = clients.next();
                     let source = source.clone();
                     async move {
@@ -128,23 +129,24 @@ impl Publish {
 pub struct Source {
     load: Load,
     next: Arc<AtomicU64>,
+    end: u64,
 }
 
 impl Source {
-    /// The drafts of a load from the first on.
-    pub fn new(load: Load) -> Source {
+    /// The first drafts of a load, `count` of them.
+    pub fn of_first(load: Load, count: u64) -> Source {
         Source {
             load,
             next: Arc::default(),
+            end: count,
         }
     }
 
-    /// The next drafts.
-    pub fn take(&self, count: usize) -> Vec<wire::PublishItem> {
+    /// The next drafts; none when all are taken.
+    pub fn take(&self, count: usize) -> Option<Vec<wire::PublishItem>> {
         let from = self.next.fetch_add(count as u64, Ordering::Relaxed);
-        (from..from + count as u64)
-            .map(|number| self.load.item(number))
-            .collect()
+        let to = self.end.min(from.saturating_add(count as u64));
+        (from < to).then(|| (from..to).map(|number| self.load.item(number)).collect())
     }
 }
 
@@ -172,7 +174,7 @@ pub struct Publisher {
 impl Caller for Publisher {
     type Prepared = Vec<wire::PublishItem>;
 
-    fn prepare(&mut self) -> Vec<wire::PublishItem> {
+    fn prepare(&mut self) -> Option<Vec<wire::PublishItem>> {
         self.source.take(self.batch)
     }
 
@@ -187,8 +189,7 @@ async fn stream(mut client: Client, source: Source, batch: usize, mut turns: Tur
     let (requests, outgoing) = mpsc::channel(1);
     let (sent, mut awaited) = mpsc::channel::<Instant>(UNANSWERED_MAX);
     let sending = tokio::spawn(async move {
-        loop {
-            let mut items = source.take(batch);
+        while let Some(mut items) = source.take(batch) {
             let Some(due) = turns.next().await else { return };
             stamp(&mut items, due);
             // Room among the unanswered comes first: at a closed pace that is what sets it.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::drive::Tally;
 use super::meter::Usage;
+use super::tally::Tally;
 use crate::cli::connection::Context;
 use crate::cli::failure::Failure;
 use crate::cli::output;
@@ -107,7 +107,7 @@ impl Row {
             "other_cores": rounded(self.cores(usage.others), 2),
             "server_memory_bytes": memory.map(|memory| memory.resident_bytes),
             "server_memory_peak_bytes": memory.map(|memory| memory.peak_bytes),
-            "duplicates": done.duplicates, "rejected": done.rejected, "found": done.found,
+            "duplicates": done.duplicates, "rejected": done.rejected, "found": done.found, "wrong": done.wrong,
             "failures": self.tally.failures, "missed": self.tally.missed,
             "last_failure": self.tally.last_failure.as_ref().map(|status| status.message()),
             "seed": seed,
@@ -128,7 +128,7 @@ impl Row {
         } = &self.shape;
         let millis = |quantile| format!("{:.2}", self.quantile_us(quantile) as f64 / 1e3);
         let unknown = || "?".to_owned();
-        let faults = self.tally.failures + self.tally.missed + self.tally.done.rejected;
+        let faults = self.tally.failures + self.tally.missed + self.tally.done.rejected + self.tally.done.wrong;
         vec![
             format!("{bench} {mode}").trim_end().to_owned(),
             clients.to_string(),
@@ -162,8 +162,8 @@ impl Row {
     }
 
     fn is_whole(&self) -> bool {
-        let tally = &self.tally;
-        tally.failures == 0 && tally.missed == 0 && tally.done.rejected == 0 && tally.done.duplicates == 0
+        let (tally, done) = (&self.tally, &self.tally.done);
+        [tally.failures, tally.missed, done.rejected, done.duplicates, done.wrong] == [0; 5]
     }
 }
 
@@ -175,7 +175,7 @@ const HEADER: [&str; 12] = [
     "p50 ms",
     "p99 ms",
     "p99.9 ms",
-    "hub cpu µs/item",
+    "hub us/item",
     "hub cores",
     "other cores",
     "hub MiB",

@@ -2,6 +2,7 @@
 //! machine unless the user says that it is meant.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::load::Load;
 use super::meter::Server;
@@ -53,6 +54,11 @@ impl Target {
     /// The hub's process.
     pub fn server(&self) -> Option<Server> {
         self.server
+    }
+
+    /// Where the profile lies.
+    pub fn profile_dir(&self) -> &Path {
+        self.profile.dir()
     }
 
     /// The drafts of `seed`; a part of them is for the publisher's groups, where it is in any.

@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::drive::Done;
+use super::tally::Done;
 use crate::cli::connection::{Connection, MESSAGE_BYTES_MAX};
 use crate::grpc::wire;
 
@@ -80,7 +80,7 @@ pub struct Changes {
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct Upsert {
     /// `last_seen`.
-    #[prost(message, optional, tag = "15")]
+    #[prost(message, optional, tag = "16")]
     pub last_seen: Option<prost_types::Timestamp>,
 }
 
@@ -92,7 +92,7 @@ impl Published {
             items: self.results.len() as u64,
             duplicates: count(|outcome| outcome.duplicate.is_some()),
             rejected: count(|outcome| outcome.rejected.is_some()),
-            found: 0,
+            ..Done::default()
         }
     }
 }
