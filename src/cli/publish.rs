@@ -70,9 +70,13 @@ impl Publish {
             Outcome::Accepted(accepted) => {
                 for list in &accepted.warnings {
                     let list = plain(list);
-                    context.output.note(&format!("warning: it stands on the list {list:?}; is it a false positive?"));
+                    context.output.note(&format!(
+                        "warning: it stands on the list {list:?}; is it a false positive?"
+                    ));
                 }
-                context.output.result(&outcome::json(&outcome), || format!("published {}", accepted.id))
+                context
+                    .output
+                    .result(&outcome::json(&outcome), || format!("published {}", accepted.id))
             }
             Outcome::Duplicate(duplicate) => context.output.result(&outcome::json(&outcome), || {
                 format!("already published as {}", duplicate.id)
