@@ -56,7 +56,7 @@ impl MemberRecord {
 
     /// The moments after `from` and up to `to` at which it had other rights than just before.
     pub fn rights_changes(&self, from: u32, to: u32) -> impl Iterator<Item = u32> {
-        let moments = self.history.iter().map(|(since, _)| since + 1);
+        let moments = self.rights.iter().map(|(since, _)| since + 1);
         moments.filter(move |moment| (from + 1..=to).contains(moment))
     }
 
@@ -200,7 +200,6 @@ impl Roster {
         changed
     }
 
-    #[expect(clippy::too_many_lines, reason = "a flat table, one arm or field a line")]
     fn fold(&mut self, seq: Seq, entry: &Entry, ordinal: u32) -> bool {
         let Entry { at, actor, event } = entry;
         match event {
