@@ -2,8 +2,8 @@
 //!
 //! A feed keeps no list of what it has sent. It works in **passes**. A pass begins where the mirror equals what was visible at the
 //! ordinal `base`, and ends at `goal`, the head when the pass began; then the mirror equals what is visible at `goal`. The pass
-//! scans the touches from `base` (or, where the member's own rights differ between the two moments, from the first touch) and
-//! deals with each indicator once, at its last touch before `goal`:
+//! scans the touches from `base` (or, where the member's own rights changed between the two moments, from the first touch) and
+//! deals with each indicator once:
 //!
 //! - visible at `goal` and still visible now: `upsert`, in its newest version;
 //! - visible at `base` and otherwise: `remove`;
@@ -13,9 +13,13 @@
 //! next pass deals with it; unless a right of the member went and may come back, which touches no indicator: then the next pass is
 //! *owed* everything that is visible, and sends it again.
 //!
-//! All three questions are answered from the fold's history,
-//! so the position (`base`, `scanned`, `goal`) is all that a cursor needs to hold, and a feed can be resumed anywhere, by any hub
-//! that holds the same log. Several changes of one indicator within a pass arrive as one.
+//! All three questions are answered from the fold's history, so the position (`base`, `scanned`, `goal`) is all that a cursor needs
+//! to hold, and a feed can be resumed anywhere, by any hub that holds the same log. Several changes of one indicator within a pass
+//! arrive as one.
+//!
+//! Where a batch ends depends on what the member may see alone. A batch is handed out when the feed is live, or when it is full and
+//! there is another change to send: how many touches of others' lie between, and how often the lock was let go on the way, would
+//! otherwise show in the number and size of batches.
 
 mod pass;
 
@@ -33,8 +37,7 @@ use crate::domain::policy::Release;
 use super::cursor::{Binding, Position};
 use super::digest::Digest;
 use super::error::HubError;
-use super::views::Views;
-use super::views::indicators::{Indicators, Version};
+use super::views::indicators::{Indicators, RecordIndex, Version};
 use super::views::roster::MemberRecord;
 use super::{Caller, Hub, Sighting};
 use pass::{Change, Pass};
@@ -96,6 +99,29 @@ pub struct Feed {
     position: Position,
     head: watch::Receiver<u32>,
     announced_live: bool,
+    filling: Filling,
+}
+
+/// The batch in the making. It outlives a call of [`Feed::next`] that is cancelled: the position has already moved on.
+#[derive(Default)]
+struct Filling {
+    upserts: Vec<(RecordIndex, Release<Sighting>)>,
+    removals: Vec<(IndicatorId, RemovalReason)>,
+    bytes: usize,
+    /// The head when all of it was last known to be visible.
+    checked_at: u32,
+    /// A pass ended: the next change may be of an indicator that is in it.
+    closed: bool,
+}
+
+/// What a hold of the lock came to.
+enum Step {
+    /// There is more to scan.
+    More,
+    /// The batch is full, and there is a change for the next.
+    Full,
+    /// Nothing is left to scan.
+    Live(Digest),
 }
 
 impl Drop for Feed {
@@ -142,6 +168,7 @@ impl Feed {
             position,
             head,
             announced_live: false,
+            filling: Filling::default(),
         })
     }
 
@@ -151,87 +178,139 @@ impl Feed {
         let heartbeat = tokio::time::sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
         loop {
-            let head = *self.head.borrow_and_update();
-            let batch = self.step()?;
-            let caught_up = batch.live.is_some();
-            if !batch.upserts.is_empty() || !batch.removals.is_empty() || (caught_up && !self.announced_live) {
-                self.announced_live = caught_up;
-                return Ok(batch);
-            }
-            if !caught_up || self.position.goal < head {
-                // A hold of the lock went by with nothing for this member; others come first.
-                tokio::task::yield_now().await;
-                continue;
+            // Marked as seen before the step reads the views, so that what comes after is noticed.
+            self.head.borrow_and_update();
+            let digest = match self.step()? {
+                // Others come first.
+                Step::More => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Step::Full => {
+                    self.announced_live = false;
+                    return Ok(self.batch(None));
+                }
+                Step::Live(digest) => digest,
+            };
+            if !self.filling.is_empty() || !self.announced_live {
+                self.announced_live = true;
+                return Ok(self.batch(Some(digest)));
             }
             tokio::select! {
-                () = &mut heartbeat => return Ok(batch),
+                () = &mut heartbeat => return Ok(self.batch(Some(digest))),
                 changed = self.head.changed() => changed.map_err(|_| HubError::ShuttingDown)?,
             }
         }
     }
 
+    fn batch(&mut self, live: Option<Digest>) -> Batch {
+        let Filling { upserts, removals, .. } = std::mem::take(&mut self.filling);
+        Batch {
+            upserts: upserts.into_iter().map(|(_, release)| release).collect(),
+            removals,
+            cursor: self.hub.shared.sealer.seal(&self.position, &self.binding),
+            live,
+        }
+    }
+
     /// One hold of the lock.
-    fn step(&mut self) -> Result<Batch, HubError> {
+    fn step(&mut self) -> Result<Step, HubError> {
         let hub = self.hub.clone();
         let views = hub.shared.read();
         let member = views.roster.member(self.member);
         let member = member.filter(|member| member.viewer().standing == Standing::Active);
         let member = member.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
-        let mut batch = Batch::default();
-        self.scan(&views, member, &mut batch);
-        if self.position.scanned == self.position.goal && self.position.goal == views.indicators.ordinal() {
-            batch.live = Some(self.position.digest);
-        }
-        drop(views);
-        batch.cursor = self.hub.shared.sealer.seal(&self.position, &self.binding);
-        Ok(batch)
-    }
-
-    fn scan(&mut self, views: &Views, member: &MemberRecord, batch: &mut Batch) {
-        if self.position.scanned == self.position.goal {
-            self.begin_pass(views, member);
-        }
-        let pass = Pass::new(&views.indicators, member, &self.filter, &self.position);
-        let mut bytes = 0;
-        let hold_end = self
-            .position
-            .goal
-            .min(self.position.scanned.saturating_add(self.limits.touches_per_hold_max));
-        while self.position.scanned < hold_end {
-            let dealt = pass.deal_with(self.position.scanned);
-            self.position.scanned += 1;
-            dealt.count(&mut self.position.digest);
-            self.position.owed |= dealt.owes;
-            match dealt.change {
-                Some(Change::Upsert(_, release)) => {
-                    bytes += release.body().byte_len();
-                    batch.upserts.push(release);
+        let indicators = &views.indicators;
+        let mut touches_left = self.limits.touches_per_hold_max;
+        loop {
+            if self.position.scanned == self.position.goal {
+                if self.position.goal == indicators.ordinal() {
+                    let pass = Pass::new(indicators, member, &self.filter, &self.position);
+                    self.position.owed |= self.filling.check(&pass, indicators.ordinal());
+                    return Ok(Step::Live(self.position.digest));
                 }
-                Some(Change::Remove(id, reason)) => batch.removals.push((id, reason)),
-                None => {}
+                self.begin_pass(indicators.ordinal(), member);
+                self.filling.closed = !self.filling.is_empty();
             }
-            let items = batch.upserts.len() + batch.removals.len();
-            if items >= self.limits.batch_items_max || bytes >= self.limits.batch_bytes_max {
-                break;
+            let pass = Pass::new(indicators, member, &self.filter, &self.position);
+            while self.position.scanned < self.position.goal {
+                if touches_left == 0 {
+                    return Ok(Step::More);
+                }
+                touches_left -= 1;
+                let dealt = pass.deal_with(self.position.scanned);
+                if dealt.change.is_some() && self.filling.is_full(&self.limits) {
+                    self.position.owed |= self.filling.check(&pass, indicators.ordinal());
+                    if !self.filling.is_empty() {
+                        return Ok(Step::Full);
+                    }
+                    // All of it was taken back: the batch begins anew.
+                    self.filling = Filling::default();
+                }
+                self.position.scanned += 1;
+                dealt.count(&mut self.position.digest);
+                self.position.owed |= dealt.owes;
+                if let Some(change) = dealt.change {
+                    self.filling.add(change, indicators.ordinal());
+                }
             }
-        }
-        if self.position.scanned == self.position.goal {
             self.position.base = self.position.goal;
         }
     }
 
-    fn begin_pass(&mut self, views: &Views, member: &MemberRecord) {
-        let (base, goal) = (self.position.goal, views.indicators.ordinal());
-        let same_rights = member.viewer_at(base) == member.viewer_at(goal);
-        self.position.base = base;
-        self.position.goal = goal;
-        if base == goal {
-            self.position.scanned = goal;
-            return;
+    fn begin_pass(&mut self, head: u32, member: &MemberRecord) {
+        let position = &mut self.position;
+        position.base = position.goal;
+        position.goal = head;
+        position.again = std::mem::take(&mut position.owed);
+        position.scanned = match pass::starts_over(member, position) {
+            true => 0,
+            false => position.base,
+        };
+    }
+}
+
+impl Filling {
+    /// What was gathered under earlier holds of the lock may have been taken back since. It is left out then, as it would be had it
+    /// been reached only now. Says whether something is owed because of that.
+    fn check(&mut self, pass: &Pass<'_>, head: u32) -> bool {
+        let mut owed = false;
+        if std::mem::replace(&mut self.checked_at, head) != head {
+            self.upserts
+                .retain_mut(|(index, release)| match pass.release_now(*index) {
+                    Some(newest) => {
+                        *release = newest;
+                        true
+                    }
+                    None => {
+                        owed |= !pass.is_touched_after_goal(*index);
+                        false
+                    }
+                });
         }
-        self.position.again = std::mem::take(&mut self.position.owed);
-        // Other rights reach back to everything that was published before, and so does what is owed.
-        self.position.scanned = if same_rights && !self.position.again { base } else { 0 };
+        owed
+    }
+
+    fn is_empty(&self) -> bool {
+        self.upserts.is_empty() && self.removals.is_empty()
+    }
+
+    fn is_full(&self, limits: &Limits) -> bool {
+        let items = self.upserts.len() + self.removals.len();
+        self.closed || items >= limits.batch_items_max || self.bytes >= limits.batch_bytes_max
+    }
+
+    fn add(&mut self, change: Change, head: u32) {
+        if self.is_empty() {
+            self.checked_at = head;
+        }
+        match change {
+            Change::Upsert(index, release) => {
+                self.bytes += release.body().byte_len();
+                self.upserts.push((index, release));
+            }
+            Change::Remove(id, reason) => self.removals.push((id, reason)),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) struct Pass<'a> {
     base: u32,
     goal: u32,
     again: bool,
+    from_start: bool,
 }
 
 /// What a touch comes to for the subscriber.
@@ -54,6 +55,12 @@ impl Dealt {
     }
 }
 
+/// Whether a pass scans from the first touch: other rights reach back to everything that was published before, and so does what is
+/// owed.
+pub(super) fn starts_over(member: &MemberRecord, position: &Position) -> bool {
+    position.again || member.rights_changed(position.base..position.goal)
+}
+
 impl<'a> Pass<'a> {
     pub fn new(
         indicators: &'a Indicators,
@@ -71,22 +78,38 @@ impl<'a> Pass<'a> {
             base: position.base,
             goal: position.goal,
             again: position.again,
+            from_start: starts_over(member, position),
         }
     }
 
     /// What the touch `ordinal` comes to. Changes nothing, so it can be asked again.
+    ///
+    /// Each indicator is dealt with at one touch, and one that the member could see happen, or the order of what is sent would tell
+    /// of others: what is visible at `goal` at its last one, what has gone at the first since `base`; or, if the member's rights
+    /// changed on the way, where it was last visible.
     pub fn deal_with(&self, ordinal: u32) -> Dealt {
         let mut dealt = Dealt::default();
         let Some(index) = self.indicators.touched(ordinal) else {
             return dealt;
         };
         let record = self.indicators.record(index);
-        let Some(at_goal) = record.at(self.goal).filter(|version| version.ordinal == ordinal) else {
+        let Some(at_goal) = record.at(self.goal) else {
             return dealt;
         };
-        let was = record.at(self.base).filter(|version| self.sees(self.at_base, version));
+        let at_base = record.at(self.base);
+        let goes_at = match self.from_start {
+            true => at_base.map(|version| version.ordinal),
+            false => record.first_since(self.base).map(|version| version.ordinal),
+        };
+        if ordinal != at_goal.ordinal && Some(ordinal) != goes_at {
+            return dealt;
+        }
         let is = self.sees(self.at_goal, at_goal);
-        let changed = ordinal >= self.base || was.is_some() != is;
+        if is && ordinal != at_goal.ordinal || !is && Some(ordinal) != goes_at {
+            return dealt;
+        }
+        let was = at_base.filter(|version| self.sees(self.at_base, version));
+        let changed = at_goal.ordinal >= self.base || was.is_some() != is;
         if changed {
             dealt.subtract = was.map(|version| (record.id, version.revision));
             dealt.add = is.then_some((record.id, at_goal.revision));

@@ -1,6 +1,7 @@
 //! The view of members, groups, agents and invitations, with each member's rights at every moment of the fold.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::agent::AgentName;
@@ -42,6 +43,11 @@ impl MemberRecord {
             .rev()
             .find(|(since, _)| *since < ordinal)
             .map(|(_, viewer)| viewer)
+    }
+
+    /// Whether its rights changed between two ordinals.
+    pub fn rights_changed(&self, between: Range<u32>) -> bool {
+        self.history.iter().any(|(since, _)| between.contains(since))
     }
 
     /// What an earlier request with this id led to.
