@@ -4,6 +4,8 @@
 mod hub_support;
 #[path = "non_interference/mask.rs"]
 mod mask;
+#[path = "non_interference/regressions.rs"]
+mod regressions;
 #[path = "non_interference/script.rs"]
 mod script;
 #[path = "non_interference/world.rs"]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use clearinghouse::domain::filter::Filter;
 use clearinghouse::domain::handling::{Audience, Handling, Tlp};
-use clearinghouse::domain::id::{GroupId, IndicatorId, Timestamp};
+use clearinghouse::domain::id::{GroupId, IndicatorId, MemberId, Timestamp};
 use clearinghouse::domain::indicator::Content;
 use clearinghouse::domain::member::{MemberKind, Role};
 use clearinghouse::domain::observable::Observable;
@@ -520,7 +520,10 @@ impl World<'_> {
             Observation::Campaigns => {
                 for words in ["", "operation", "secret"] {
                     let campaigns = wait(self.hub().campaigns(&self.observer, words));
-                    self.tell("campaigns", campaigns);
+                    for mut campaign in campaigns.expect("the observer may read") {
+                        let publishers = self.in_order(&std::mem::take(&mut campaign.publishers));
+                        self.tell("campaign", (words, campaign, publishers));
+                    }
                 }
             }
             Observation::Lists => self.list(),
@@ -587,20 +590,25 @@ impl World<'_> {
     fn list(&mut self) {
         let groups = self.hub().groups(&self.observer);
         let number = self.number.to_string();
-        let named: Vec<_> = groups
-            .iter()
-            .map(|group| (group, group.name.as_str().replace(&number, "")))
-            .collect();
-        let named: Vec<_> = named
-            .iter()
-            .map(|(group, name)| (group.id, name, &group.members))
-            .collect();
-        let line = format!("{named:?}");
-        self.tell("groups", line);
+        for group in groups {
+            let name = group.name.as_str().replace(&number, "");
+            let members = self.in_order(&group.members);
+            self.tell("group", (group.id, name, members));
+        }
         let agents: Vec<_> = [None, Some(self.others[0].member), Some(self.observer.member)]
             .map(|of| self.hub().agents(&self.observer, of).len())
             .into();
         self.tell("agents", agents);
+    }
+
+    /// Members by their words: their ids are random, and so is the order of these.
+    fn in_order(&self, members: &[MemberId]) -> Vec<String> {
+        let mut words: Vec<_> = members
+            .iter()
+            .map(|member| self.mask.apply(&member.to_string()))
+            .collect();
+        words.sort();
+        words
     }
 
     fn try_id(&mut self) {
@@ -643,7 +651,7 @@ fn sighted(release: &Release<Sighting>) -> String {
         body,
         owner_suffix,
     } = release.body();
-    let somebody = Audience::new(vec![clearinghouse::domain::id::MemberId(Uuid::nil())], Vec::new());
+    let somebody = Audience::new(vec![MemberId(Uuid::nil())], Vec::new());
     let indicator = decode_indicator(body, somebody.expect("one member"), Vec::new()).expect("a body");
     let suffix_length = release.is_own().then_some(owner_suffix.len());
     let size = body.len();
