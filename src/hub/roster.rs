@@ -1,7 +1,5 @@
 //! Membership: members, groups, invitations, agents and their certificates. Each change is an entry; each acts at once.
 
-use uuid::Uuid;
-
 use crate::domain::agent::AgentName;
 use crate::domain::id::{GroupId, InvitationId, MemberId, Timestamp};
 use crate::domain::indicator::Text;
@@ -14,7 +12,7 @@ use super::error::HubError;
 use super::sequencer::Verdict;
 use super::views::Views;
 use super::views::roster::{GroupRecord, MemberRecord};
-use super::{Caller, Hub};
+use super::{Caller, Hub, new_id};
 
 /// Most members of one hub.
 pub const MEMBERS_MAX: usize = 10_000;
@@ -86,7 +84,7 @@ pub struct Enrolment {
 impl Hub {
     /// Admits a member.
     pub async fn add_member(&self, caller: &Caller, name: Name, kind: MemberKind) -> Result<MemberCard, HubError> {
-        let id = MemberId(Uuid::now_v7());
+        let id = MemberId(new_id());
         self.change(caller, move |views| {
             if views.roster.member_named(&name).is_some() {
                 return Err(taken("name"));
@@ -143,7 +141,7 @@ impl Hub {
 
     /// Makes a group without members.
     pub async fn create_group(&self, caller: &Caller, name: Name) -> Result<GroupCard, HubError> {
-        let id = GroupId(Uuid::now_v7());
+        let id = GroupId(new_id());
         self.change(caller, move |views| {
             let key = name.key();
             if views.roster.groups().any(|group| group.name.key() == key) {
@@ -217,7 +215,7 @@ impl Hub {
         if roles.is_empty() {
             return Err(Violation::new("roles", "must name at least one role").into());
         }
-        let invitation = InvitationId(Uuid::now_v7());
+        let invitation = InvitationId(new_id());
         let token = self
             .shared
             .authority

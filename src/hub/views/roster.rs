@@ -1,6 +1,7 @@
 //! The view of members, groups, agents and invitations, with each member's rights at every moment of the fold.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::agent::AgentName;
@@ -48,6 +49,11 @@ impl MemberRecord {
     pub fn rights_changes(&self, from: u32, to: u32) -> impl Iterator<Item = u32> {
         let moments = self.history.iter().map(|(since, _)| since + 1);
         moments.filter(move |moment| (from + 1..=to).contains(moment))
+    }
+
+    /// Whether its rights changed between two ordinals.
+    pub fn rights_changed(&self, between: Range<u32>) -> bool {
+        self.history.iter().any(|(since, _)| between.contains(since))
     }
 
     /// What an earlier request with this id led to.
