@@ -45,6 +45,10 @@ pub struct Config {
     pub large_retraction_window_secs: u32,
     /// How long an orderly stop waits for requests to end, in seconds.
     pub drain_secs: u64,
+    /// A folder of warning lists in MISP's format. None: no warnings.
+    pub warning_lists: Option<PathBuf>,
+    /// Whether a publication that hits a warning list is refused instead of flagged.
+    pub warning_lists_strict: bool,
 }
 
 /// What the command line overrides.
@@ -70,6 +74,8 @@ struct RawConfig {
     large_retraction_floor: Option<u32>,
     large_retraction_window_secs: Option<u32>,
     drain_secs: Option<u64>,
+    warning_lists: Option<PathBuf>,
+    warning_lists_strict: Option<bool>,
 }
 
 /// Why there is no configuration.
@@ -135,6 +141,8 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         large_retraction_floor,
         large_retraction_window_secs,
         drain_secs,
+        warning_lists,
+        warning_lists_strict,
     } = raw;
     let metrics_listen = metrics_listen
         .map(|text| address("metrics_listen", &text))
@@ -185,6 +193,8 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
             1..=366 * 86_400,
         )?,
         drain_secs: within("drain_secs", drain_secs.unwrap_or(10), 0..=3_600)?,
+        warning_lists: warning_lists.map(|path| dir.join(path)),
+        warning_lists_strict: warning_lists_strict.unwrap_or(false),
     })
 }
 

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, InvitationId, MemberId, Seq, Timestamp};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Roles, Standing};
+use crate::domain::warning::WarningLists;
 use crate::log::entry::{Actor, DecodeError, Entry, Event};
 use crate::log::{Head, Log, ReadError};
 use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
@@ -68,6 +70,10 @@ pub struct HubOptions {
     pub clock: fn() -> Timestamp,
     /// Lifetime of agents' certificates, in seconds.
     pub certificate_lifetime_secs: u32,
+    /// Values that are on many reports by mistake.
+    pub warning_lists: WarningLists,
+    /// Whether a publication that hits a warning list is refused instead of flagged.
+    pub warning_lists_strict: bool,
     /// When taking back is too slow, or too much at once.
     pub recall: RecallRules,
     /// Where the log lies, to tell how full the disk is.
@@ -101,6 +107,8 @@ pub(crate) struct Shared {
     recall: RecallRules,
     streams: Streams,
     log_dir: PathBuf,
+    warning_lists: ArcSwap<WarningLists>,
+    warning_lists_strict: bool,
     stopping: CancellationToken,
     server_certificate_ends: AtomicI64,
     feeds_open: AtomicU32,
@@ -246,6 +254,8 @@ impl Hub {
             cursor_key,
             clock,
             certificate_lifetime_secs,
+            warning_lists,
+            warning_lists_strict,
             recall,
             log_dir,
             reopen,
@@ -263,6 +273,8 @@ impl Hub {
             recall,
             streams: Streams::default(),
             log_dir,
+            warning_lists: ArcSwap::from_pointee(warning_lists),
+            warning_lists_strict,
             stopping: CancellationToken::new(),
             server_certificate_ends: AtomicI64::default(),
             feeds_open: AtomicU32::default(),
@@ -400,6 +412,11 @@ impl Hub {
             used_bytes: bytes_below(&self.shared.log_dir),
             free_bytes: free_bytes.unwrap_or_default(),
         }
+    }
+
+    /// Puts other warning lists in the place of the present ones.
+    pub fn set_warning_lists(&self, lists: WarningLists) {
+        self.shared.warning_lists.store(Arc::new(lists));
     }
 
     /// Ends all feeds, so that connections can drain. What is in flight may still be written.

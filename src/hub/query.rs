@@ -249,6 +249,12 @@ fn matches(views: &Views, viewer: &Viewer, asked: &Observable) -> Matches {
     if let Some(account) = asked.account() {
         collect(views, viewer, account.id(), Relation::Exact, &mut all);
     }
+    // Two dozen names for a v4 address, a hundred for a v6 one: worth it only where networks were published at all.
+    if views.indicators.has_networks() {
+        for network in asked.networks() {
+            collect(views, viewer, network.id(), Relation::Parent, &mut all);
+        }
+    }
     for parent in asked.parents() {
         let is_host = Some(parent.value()) == asked.host() && asked.kind() != Kind::Domain;
         let relation = if is_host { Relation::Host } else { Relation::Parent };

@@ -4,6 +4,7 @@ mod dir;
 mod init;
 mod listener;
 mod metrics_listener;
+mod warning_lists;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -143,6 +144,7 @@ pub async fn run_with(
         let (fresh, ends) = dir.server_tls(&authority, &config.hosts, now())?;
         tls.store(fresh);
         hub.set_server_certificate_ends(ends);
+        hub.set_warning_lists(warning_lists::load(config.warning_lists.as_deref()));
         Ok(())
     })
     .await;
@@ -214,6 +216,8 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
         cursor_key: dir.cursor_key()?,
         clock: now,
         certificate_lifetime_secs: config.certificate_lifetime_secs,
+        warning_lists: warning_lists::load(config.warning_lists.as_deref()),
+        warning_lists_strict: config.warning_lists_strict,
         recall: RecallRules {
             confirm_secs: config.recall_confirm_secs,
             large_share: config.large_retraction_share,

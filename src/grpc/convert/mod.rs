@@ -1,6 +1,7 @@
 //! Wire to domain and back. Every message is taken apart field by field, so that a new field is a compile error here.
 
 mod draft;
+mod membership;
 mod recall;
 mod reply;
 
@@ -12,6 +13,7 @@ use crate::domain::violation::Violation;
 use super::wire;
 
 pub use draft::{assessment_draft, draft, filter};
+pub use membership::{asked, member_event, pending};
 pub use recall::{recall, subscription};
 pub use reply::{
     agent, assessment, campaign, corroboration, digest, disclosure, disclosure_count, group, indicator_parts, member,

@@ -11,6 +11,7 @@ use crate::domain::handling::Handling;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Indicator, State};
 use crate::domain::member::MemberKind;
+use crate::domain::observable::Kind;
 use crate::domain::policy::Subject;
 use crate::log::entry::{StoredIndicator, decode_indicator, encode_audience};
 
@@ -114,6 +115,7 @@ pub struct Indicators {
     by_observable: HashMap<ObservableId, RecordIndex>,
     due: BTreeSet<(Timestamp, RecordIndex)>,
     active_by_publisher: HashMap<MemberId, u64>,
+    has_networks: bool,
 }
 
 impl Indicators {
@@ -203,6 +205,11 @@ impl Indicators {
             .ok()
     }
 
+    /// Whether an indicator ever spoke of a network of addresses.
+    pub fn has_networks(&self) -> bool {
+        self.has_networks
+    }
+
     /// When the next embargo or validity ends.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.due.first().map(|(due, _)| *due)
@@ -282,6 +289,8 @@ impl Indicators {
     fn insert(&mut self, indicator: &Indicator, version: Version) -> RecordIndex {
         let index = self.records.len() as RecordIndex;
         let observable = indicator.content.observable.id();
+        let kind = indicator.content.observable.kind();
+        self.has_networks |= matches!(kind, Kind::Ipv4Network | Kind::Ipv6Network);
         let next_of_observable = self.by_observable.insert(observable, index).unwrap_or(NO_RECORD);
         self.by_id.insert(indicator.id, index);
         self.touches.push(index);

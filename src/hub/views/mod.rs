@@ -55,7 +55,8 @@ impl Views {
 
     /// Folds the next entry.
     pub fn apply(&mut self, entry: &Entry) {
-        self.next = self.next.next();
+        let seq = self.next;
+        self.next = seq.next();
         let viewpoint = self.indicators.ordinal();
         match &entry.event {
             Event::HubCreated { name, trust_domain } => {
@@ -97,8 +98,8 @@ impl Views {
                 let records = indicators.iter().filter_map(|id| self.indicators.find(*id));
                 self.sharing.disclose(*agency, entry.at, records);
             }
-            roster_event => {
-                if self.roster.apply(entry.at, roster_event, viewpoint) {
+            _ => {
+                if self.roster.apply(seq, entry, viewpoint) {
                     self.indicators.mark_roster_change();
                 }
             }
