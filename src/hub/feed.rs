@@ -2,8 +2,8 @@
 //!
 //! A feed keeps no list of what it has sent. It works in **passes**. A pass begins where the mirror equals what was visible at the
 //! ordinal `base`, and ends at `goal`, the head when the pass began; then the mirror equals what is visible at `goal`. The pass
-//! scans the touches from `base` (or, where the member's own rights differ between the two moments, from the first touch) and
-//! deals with each indicator once, at its last touch before `goal`:
+//! scans the touches from `base` (or, where the member's own rights changed between the two moments, from the first touch) and
+//! deals with each indicator once:
 //!
 //! - visible at `goal` and still visible now: `upsert`, in its newest version;
 //! - visible at `base` and otherwise: `remove`;
@@ -20,7 +20,12 @@
 //! *owed* everything that is visible, and sends it again.
 //!
 //! All questions are answered from the fold's history, so the position (`base`, `scanned`, `goal`, the phase) is all that a cursor
-//! needs to hold, and a feed can be resumed anywhere, by any hub that holds the same log. Several changes of one indicator within a pass arrive as one.
+//! needs to hold, and a feed can be resumed anywhere, by any hub that holds the same log. Several changes of one indicator within a
+//! pass arrive as one.
+//!
+//! Where a batch ends depends on what the member may see alone. A batch is handed out when the feed is live, or when it is full and
+//! there is another change to send (the first upsert after removals counts the batch as full): how many touches of others' lie between, and how often the lock was let go on the way, would
+//! otherwise show in the number and size of batches.
 
 mod pass;
 
@@ -39,8 +44,9 @@ use super::cursor::{Binding, Phase, Position};
 use super::digest::Digest;
 use super::error::HubError;
 use super::subscription::Durable;
-use super::views::Views;
+use super::views::indicators::{Indicators, RecordIndex};
 use super::views::roster::MemberRecord;
+use super::views::sight::Span;
 use super::{Caller, Hub, Sighting};
 use pass::{Change, Pass};
 
@@ -101,7 +107,30 @@ pub struct Feed {
     position: Position,
     head: watch::Receiver<u32>,
     announced_live: bool,
+    filling: Filling,
     durable: Option<Durable>,
+}
+
+/// The batch in the making. It outlives a call of [`Feed::next`] that is cancelled: the position has already moved on.
+#[derive(Default)]
+struct Filling {
+    upserts: Vec<(RecordIndex, Release<Sighting>)>,
+    removals: Vec<(IndicatorId, RemovalReason)>,
+    bytes: usize,
+    /// The head when all of it was last known to be visible.
+    checked_at: u32,
+    /// A pass ended: the next change may be of an indicator that is in it.
+    closed: bool,
+}
+
+/// What a hold of the lock came to.
+enum Step {
+    /// There is more to scan.
+    More,
+    /// The batch is full, and there is a change for the next.
+    Full,
+    /// Nothing is left to scan.
+    Live(Digest),
 }
 
 impl Drop for Feed {
@@ -146,6 +175,7 @@ impl Feed {
             position,
             head,
             announced_live: false,
+            filling: Filling::default(),
             durable: None,
         })
     }
@@ -161,8 +191,7 @@ impl Feed {
     }
 
     /// The next batch: at once while there is something to catch up with, then as changes come, and at least every
-    /// [`HEARTBEAT`]. It ends with an error once the member may no longer read. A call that is dropped before it ends may take a batch
-    /// with it: then the feed must be opened anew from the last cursor.
+    /// [`HEARTBEAT`]. It ends with an error once the member may no longer read. Cancel-safe.
     pub async fn next(&mut self) -> Result<Batch, HubError> {
         let heartbeat = tokio::time::sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
@@ -170,18 +199,23 @@ impl Feed {
             if self.hub.shared.stopping.is_cancelled() {
                 return Err(HubError::ShuttingDown);
             }
-            let head = *self.head.borrow_and_update();
-            let batch = self.step()?;
-            let caught_up = batch.live.is_some();
-            if !batch.upserts.is_empty() || !batch.removals.is_empty() || (caught_up && !self.announced_live) {
-                self.announced_live = caught_up;
-                self.hub.disclose(self.member, &batch.upserts).await?;
-                return Ok(batch);
-            }
-            if !caught_up || self.position.goal < head {
-                // A hold of the lock went by with nothing for this member; others come first.
-                tokio::task::yield_now().await;
-                continue;
+            // Marked as seen before the step reads the views, so that what comes after is noticed.
+            self.head.borrow_and_update();
+            let digest = match self.step()? {
+                // Others come first.
+                Step::More => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Step::Full => {
+                    self.announced_live = false;
+                    return self.batch(None).await;
+                }
+                Step::Live(digest) => digest,
+            };
+            if !self.filling.is_empty() || !self.announced_live {
+                self.announced_live = true;
+                return self.batch(Some(digest)).await;
             }
             let ended = async {
                 match &self.durable {
@@ -192,95 +226,148 @@ impl Feed {
             tokio::select! {
                 () = ended => {}
                 () = self.hub.shared.stopping.cancelled() => return Err(HubError::ShuttingDown),
-                () = &mut heartbeat => return Ok(batch),
+                () = &mut heartbeat => return self.batch(Some(digest)).await,
                 changed = self.head.changed() => changed.map_err(|_| HubError::ShuttingDown)?,
             }
         }
     }
 
+    /// Hands out what was gathered, once the log has what it must have of it.
+    async fn batch(&mut self, live: Option<Digest>) -> Result<Batch, HubError> {
+        let releases = self.filling.upserts.iter().map(|(_, release)| release);
+        self.hub.disclose(self.member, releases).await?;
+        if let Some(durable) = &self.durable {
+            let sent = (!self.filling.upserts.is_empty()).then_some(self.filling.checked_at);
+            durable.reach(sent, self.position.proven())?;
+        }
+        let Filling { upserts, removals, .. } = std::mem::take(&mut self.filling);
+        Ok(Batch {
+            upserts: upserts.into_iter().map(|(_, release)| release).collect(),
+            removals,
+            cursor: self.hub.shared.sealer.seal(&self.position, &self.binding),
+            live,
+        })
+    }
+
     /// One hold of the lock.
-    fn step(&mut self) -> Result<Batch, HubError> {
+    fn step(&mut self) -> Result<Step, HubError> {
         let hub = self.hub.clone();
         let views = hub.shared.read();
         let member = views.roster.member(self.member);
         let member = member.filter(|member| member.viewer().standing == Standing::Active);
         let member = member.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
-        let mut batch = Batch::default();
-        self.scan(&views, member, &mut batch);
-        let head = views.indicators.ordinal();
-        if self.position.is_settled() && self.position.goal == head {
-            batch.live = Some(self.position.digest);
-        }
-        if let Some(durable) = &self.durable {
-            let sent = (!batch.upserts.is_empty()).then_some(head);
-            durable.reach(sent, self.position.proven())?;
-        }
-        drop(views);
-        batch.cursor = self.hub.shared.sealer.seal(&self.position, &self.binding);
-        Ok(batch)
-    }
-
-    fn scan(&mut self, views: &Views, member: &MemberRecord, batch: &mut Batch) {
-        if self.position.is_settled() {
-            self.begin_pass(views, member);
-        }
-        let earlier = self.durable.as_ref().map(Durable::earlier).unwrap_or_default();
-        let mut pass = Pass::new(&views.indicators, member, &self.filter, &self.position, earlier);
-        let (mut bytes, mut touches) = (0, 0);
+        let indicators = &views.indicators;
+        let mut touches_left = self.limits.touches_per_hold_max;
         loop {
-            if self.position.scanned == self.position.goal {
-                if self.position.phase != Phase::Removals {
-                    self.position.base = self.position.goal;
-                    return;
+            if self.position.is_settled() {
+                if self.position.goal == indicators.ordinal() {
+                    let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
+                    self.position.owed |= self.filling.check(&pass, indicators.ordinal());
+                    return Ok(Step::Live(self.position.digest));
                 }
-                self.position.phase = Phase::Upserts;
-                self.position.scanned = pass.start();
-                pass.phase = Phase::Upserts;
-                continue;
+                self.begin_pass(indicators, member);
+                self.filling.closed = !self.filling.is_empty();
             }
-            let items = batch.upserts.len() + batch.removals.len();
-            let is_full = items >= self.limits.batch_items_max || bytes >= self.limits.batch_bytes_max;
-            if is_full || touches == self.limits.touches_per_hold_max {
-                return;
-            }
-            touches += 1;
-            let dealt = pass.deal_with(self.position.scanned);
-            // What was taken back goes out before anything else does, in a batch of its own that can be confirmed at once.
-            if matches!(dealt.change, Some(Change::Upsert(_))) && !batch.removals.is_empty() {
-                return;
-            }
-            self.position.scanned += 1;
-            dealt.count(&mut self.position.digest);
-            self.position.owed |= dealt.owes;
-            match dealt.change {
-                Some(Change::Upsert(release)) => {
-                    bytes += release.body().byte_len();
-                    batch.upserts.push(release);
+            let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
+            while self.position.scanned < self.position.goal {
+                if touches_left == 0 {
+                    return Ok(Step::More);
                 }
-                Some(Change::Remove(id, reason)) => batch.removals.push((id, reason)),
-                None => {}
+                touches_left -= 1;
+                let dealt = pass.deal_with(self.position.scanned);
+                if let Some(change) = &dealt.change
+                    && self.filling.is_full_for(change, &self.limits)
+                {
+                    self.position.owed |= self.filling.check(&pass, indicators.ordinal());
+                    if !self.filling.is_empty() {
+                        return Ok(Step::Full);
+                    }
+                    // All of it was taken back: the batch begins anew.
+                    self.filling = Filling::default();
+                }
+                self.position.scanned += 1;
+                dealt.count(&mut self.position.digest);
+                self.position.owed |= dealt.owes;
+                if let Some(change) = dealt.change {
+                    self.filling.add(change, indicators.ordinal());
+                }
+            }
+            match self.position.phase {
+                Phase::Removals => {
+                    self.position.phase = Phase::Upserts;
+                    self.position.scanned = pass.start();
+                }
+                Phase::Upserts | Phase::Both => self.position.base = self.position.goal,
             }
         }
     }
 
-    fn begin_pass(&mut self, views: &Views, member: &MemberRecord) {
-        let (base, goal) = (self.position.goal, views.indicators.ordinal());
-        self.position.base = base;
-        self.position.goal = goal;
-        if base == goal {
-            self.position.scanned = goal;
-            self.position.phase = Phase::Upserts;
-            return;
-        }
-        self.position.again = std::mem::take(&mut self.position.owed);
-        let earlier = self.durable.as_ref().map(Durable::earlier).unwrap_or_default();
+    fn begin_pass(&mut self, indicators: &Indicators, member: &MemberRecord) {
+        let position = &mut self.position;
+        position.base = position.goal;
+        position.goal = indicators.ordinal();
+        position.again = std::mem::take(&mut position.owed);
         // An empty mirror has nothing to lose.
-        self.position.phase = match base == 0 && earlier.is_empty() {
+        position.phase = match position.base == 0 && earlier(&self.durable).is_empty() {
             true => Phase::Upserts,
             false => Phase::Removals,
         };
-        self.position.scanned = Pass::new(&views.indicators, member, &self.filter, &self.position, earlier).start();
+        position.scanned = Pass::new(indicators, member, &self.filter, position, earlier(&self.durable)).start();
     }
+}
+
+impl Filling {
+    /// What was gathered under earlier holds of the lock may have been taken back since. It is left out then, as it would be had it
+    /// been reached only now. Says whether something is owed because of that.
+    fn check(&mut self, pass: &Pass<'_>, head: u32) -> bool {
+        let mut owed = false;
+        if std::mem::replace(&mut self.checked_at, head) != head {
+            self.upserts
+                .retain_mut(|(index, release)| match pass.release_now(*index) {
+                    Some(newest) => {
+                        *release = newest;
+                        true
+                    }
+                    None => {
+                        owed |= !pass.is_touched_after_goal(*index);
+                        false
+                    }
+                });
+        }
+        owed
+    }
+
+    fn is_empty(&self) -> bool {
+        self.upserts.is_empty() && self.removals.is_empty()
+    }
+
+    /// What was taken back goes out before anything else does, in a batch of its own that can be confirmed at once.
+    fn is_full_for(&self, change: &Change, limits: &Limits) -> bool {
+        let items = self.upserts.len() + self.removals.len();
+        let is_upsert_after_removal = matches!(change, Change::Upsert(..)) && !self.removals.is_empty();
+        self.closed
+            || is_upsert_after_removal
+            || items >= limits.batch_items_max
+            || self.bytes >= limits.batch_bytes_max
+    }
+
+    fn add(&mut self, change: Change, head: u32) {
+        if self.is_empty() {
+            self.checked_at = head;
+        }
+        match change {
+            Change::Upsert(index, release) => {
+                self.bytes += release.body().byte_len();
+                self.upserts.push((index, release));
+            }
+            Change::Remove(id, reason) => self.removals.push((id, reason)),
+        }
+    }
+}
+
+/// What earlier streams may have brought; nothing where the feed is not durable.
+fn earlier(durable: &Option<Durable>) -> &[Span] {
+    durable.as_ref().map(Durable::earlier).unwrap_or_default()
 }
 
 /// What a feed's cursors are bound to.

@@ -29,6 +29,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::domain::agent::AgentName;
 use crate::domain::filter::Filter;
@@ -432,6 +433,12 @@ impl Hub {
     pub fn now(&self) -> Timestamp {
         (self.shared.clock)()
     }
+}
+
+/// A new UUIDv7: the millisecond, then randomness alone. The counter that is usual within a millisecond would tell a member how
+/// many ids others were given between two of its own.
+fn new_id() -> Uuid {
+    Uuid::new_v7(uuid::Timestamp::now(uuid::NoContext))
 }
 
 fn bytes_below(dir: &Path) -> u64 {

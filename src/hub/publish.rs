@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use crate::domain::handling::Handling;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
@@ -18,7 +17,7 @@ use super::error::HubError;
 use super::guard::{check_share, tightens};
 use super::sequencer::{Staged, Verdict};
 use super::views::Views;
-use super::{Caller, Hub};
+use super::{Caller, Hub, new_id};
 
 /// Most items in one request.
 pub const ITEMS_MAX: usize = 1_000;
@@ -254,7 +253,7 @@ impl Hub {
             .check_times(now)
             .map_err(|violation| violation.within("draft.handling"))?;
         let warnings = self.warnings(&content.observable)?;
-        let id = IndicatorId(Uuid::now_v7());
+        let id = IndicatorId(new_id());
         let observable = content.observable.id();
         let campaign: Box<str> = content.campaign.as_str().into();
         let indicator = Indicator {

@@ -25,15 +25,15 @@ pub(super) struct Pass<'a> {
     base: u32,
     goal: u32,
     again: bool,
-    /// What the pass sends at present.
-    pub phase: Phase,
+    from_start: bool,
+    phase: Phase,
     /// When earlier streams of a durable subscription may have brought what its cursor does not cover.
     earlier: Vec<Span>,
 }
 
 /// What a touch comes to for the subscriber.
 pub(super) enum Change {
-    Upsert(Release<Sighting>),
+    Upsert(RecordIndex, Release<Sighting>),
     Remove(IndicatorId, RemovalReason),
 }
 
@@ -59,6 +59,12 @@ impl Dealt {
     }
 }
 
+/// Whether a pass scans from the first touch: other rights reach back to everything that was published before, and so does what is
+/// owed.
+fn starts_over(member: &MemberRecord, position: &Position) -> bool {
+    position.again || member.rights_changed(position.base..position.goal)
+}
+
 impl<'a> Pass<'a> {
     pub fn new(
         indicators: &'a Indicators,
@@ -80,38 +86,53 @@ impl<'a> Pass<'a> {
             base: position.base,
             goal: position.goal,
             again: position.again,
+            from_start: starts_over(member, position),
             phase: position.phase,
             earlier: earlier.collect(),
         }
     }
 
-    /// The touch that each phase begins with. Other rights reach back to everything that was published before, and so does what is
-    /// owed. It follows from the position alone, so that a pass that is resumed begins its next phase where it would have.
+    /// The touch that each phase begins with. It follows from the position alone, so that a pass that is resumed begins its next
+    /// phase where it would have.
     pub fn start(&self) -> u32 {
-        let same_rights = self.member.rights_changes(self.base, self.goal).next().is_none();
-        if same_rights && !self.again { self.base } else { 0 }
+        if self.from_start { 0 } else { self.base }
     }
 
     /// What the touch `ordinal` comes to. Changes nothing, so it can be asked again.
+    ///
+    /// Each indicator is dealt with at one touch, and one that the member could see happen, or the order of what is sent would tell
+    /// of others: what is visible at `goal` at its last one, what has gone at the first since `base`; or, if the member's rights
+    /// changed on the way, where it was last visible.
     pub fn deal_with(&self, ordinal: u32) -> Dealt {
         let mut dealt = Dealt::default();
         let Some(index) = self.indicators.touched(ordinal) else {
             return dealt;
         };
         let record = self.indicators.record(index);
-        let Some(at_goal) = record.at(self.goal).filter(|version| version.ordinal == ordinal) else {
+        let Some(at_goal) = record.at(self.goal) else {
             return dealt;
         };
         // The greater part of all touches: nothing to take back.
         if self.phase == Phase::Removals && record.published_at() >= self.base && self.earlier.is_empty() {
             return dealt;
         }
-        let was = record.at(self.base).filter(|version| self.sees(self.at_base, version));
-        let is = self.sees(self.at_goal, at_goal);
-        if matches!((self.phase, is), (Phase::Removals, true) | (Phase::Upserts, false)) {
+        let at_base = record.at(self.base);
+        let goes_at = match at_base.filter(|_| self.from_start) {
+            Some(version) => Some(version.ordinal),
+            None => record.first_since(self.base).map(|version| version.ordinal),
+        };
+        if ordinal != at_goal.ordinal && Some(ordinal) != goes_at {
             return dealt;
         }
-        let changed = ordinal >= self.base || was.is_some() != is;
+        let is = self.sees(self.at_goal, at_goal);
+        if matches!((self.phase, is), (Phase::Removals, true) | (Phase::Upserts, false))
+            || is && ordinal != at_goal.ordinal
+            || !is && Some(ordinal) != goes_at
+        {
+            return dealt;
+        }
+        let was = at_base.filter(|version| self.sees(self.at_base, version));
+        let changed = at_goal.ordinal >= self.base || was.is_some() != is;
         if changed {
             dealt.subtract = was.map(|version| (record.id, version.revision));
             dealt.add = is.then_some((record.id, at_goal.revision));
@@ -119,7 +140,7 @@ impl<'a> Pass<'a> {
         if is && (changed || self.again) {
             match self.release_now(index) {
                 Some(release) => {
-                    dealt.change = Some(Change::Upsert(release));
+                    dealt.change = Some(Change::Upsert(index, release));
                     return dealt;
                 }
                 None => dealt.owes = !self.is_touched_after_goal(index),

@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::rules;
 use crate::domain::agent::AgentName;
 use crate::domain::id::{ChangeId, InvitationId, MemberId, Timestamp};
@@ -13,7 +11,7 @@ use crate::hub::error::HubError;
 use crate::hub::sequencer::Verdict;
 use crate::hub::views::Views;
 use crate::hub::views::roster::PendingRecord;
-use crate::hub::{Caller, Hub};
+use crate::hub::{Caller, Hub, new_id};
 use crate::log::entry::{Actor, Entry, Event};
 use crate::pki::InvitationToken;
 
@@ -133,7 +131,7 @@ impl Hub {
     /// Writes `event` for an admin, or the wish for it where a second admin must agree; nothing where it would change nothing.
     pub(super) async fn ask(&self, caller: &Caller, event: Event) -> Result<Option<PendingCard>, HubError> {
         caller.require(Role::Admin)?;
-        let (now, by, change) = (self.now(), caller.clone(), ChangeId(Uuid::now_v7()));
+        let (now, by, change) = (self.now(), caller.clone(), ChangeId(new_id()));
         self.sequencer
             .propose(move |views, staged| {
                 if !staged.alone() {

@@ -1,7 +1,5 @@
 //! Invitations, enrolment, renewal, revocation. Keys are made by those who hold them; what a certificate says is `pki`'s.
 
-use uuid::Uuid;
-
 use super::approval::Asked;
 use super::{AgentCard, Enrolment, agent_card, member_card, rules};
 use crate::domain::agent::AgentName;
@@ -11,7 +9,7 @@ use crate::domain::member::{Role, Roles};
 use crate::domain::violation::Violation;
 use crate::hub::error::HubError;
 use crate::hub::sequencer::Verdict;
-use crate::hub::{Caller, Hub};
+use crate::hub::{Caller, Hub, new_id};
 use crate::log::entry::{CertificateIssued, Entry, Event};
 use crate::pki::{CsrError, InvitationToken, Issued};
 
@@ -33,7 +31,7 @@ impl Hub {
         if roles.is_empty() {
             return Err(Violation::new("roles", "must name at least one role").into());
         }
-        let invitation = InvitationId(Uuid::now_v7());
+        let invitation = InvitationId(new_id());
         let token = self.issue_invitation(invitation, self.now(), lifetime_secs)?;
         let expires_at = token.not_after();
         let event = Event::InvitationMade {

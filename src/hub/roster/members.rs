@@ -1,14 +1,12 @@
 //! Changes of members and groups that admins ask for. Each becomes one event; `rules` and `approval` decide what becomes of it.
 
-use uuid::Uuid;
-
 use super::approval::Asked;
 use super::{GroupCard, MemberCard, rules};
 use crate::domain::id::{GroupId, MemberId};
 use crate::domain::indicator::Text;
 use crate::domain::member::{MemberKind, Name, Standing};
 use crate::hub::error::HubError;
-use crate::hub::{Caller, Hub};
+use crate::hub::{Caller, Hub, new_id};
 use crate::log::entry::Event;
 
 impl Hub {
@@ -19,7 +17,7 @@ impl Hub {
         name: Name,
         kind: MemberKind,
     ) -> Result<Asked<MemberCard>, HubError> {
-        let member = MemberId(Uuid::now_v7());
+        let member = MemberId(new_id());
         self.ask_of_member(caller, member, Event::MemberAdmitted { member, name, kind })
             .await
     }
@@ -57,7 +55,7 @@ impl Hub {
 
     /// Makes a group without members.
     pub async fn create_group(&self, caller: &Caller, name: Name) -> Result<Asked<GroupCard>, HubError> {
-        let group = GroupId(Uuid::now_v7());
+        let group = GroupId(new_id());
         self.ask_of_group(caller, group, Event::GroupCreated { group, name })
             .await
     }

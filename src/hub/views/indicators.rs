@@ -88,6 +88,11 @@ impl Record {
         std::iter::once(&self.current).chain(self.past.iter().rev())
     }
 
+    /// The first version made at `ordinal` or later.
+    pub fn first_since(&self, ordinal: u32) -> Option<&Version> {
+        self.versions().take_while(|version| version.ordinal >= ordinal).last()
+    }
+
     /// Where its life is over: the last version before the end, and the one that ended it (the expiry, where it was retracted
     /// after that).
     pub fn end(&self) -> Option<(&Version, &Version)> {

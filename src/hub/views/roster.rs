@@ -4,6 +4,7 @@ mod history;
 mod pending;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::agent::AgentName;
@@ -58,6 +59,11 @@ impl MemberRecord {
     pub fn rights_changes(&self, from: u32, to: u32) -> impl Iterator<Item = u32> {
         let moments = self.rights.iter().map(|(since, _)| since + 1);
         moments.filter(move |moment| (from + 1..=to).contains(moment))
+    }
+
+    /// Whether its rights changed between two ordinals.
+    pub fn rights_changed(&self, between: Range<u32>) -> bool {
+        self.rights.iter().any(|(since, _)| between.contains(since))
     }
 
     /// What an earlier request with this id led to.
