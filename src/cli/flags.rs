@@ -137,6 +137,9 @@ pub struct ContentFlags {
     /// Where it can be checked: a URL or an archive reference; may be repeated
     #[arg(long, value_name = "REFERENCE")]
     pub evidence: Vec<String>,
+    /// You saw it yourself, and do not only know of it from others
+    #[arg(long)]
+    pub independent: bool,
 }
 
 impl ContentFlags {
@@ -157,7 +160,9 @@ impl ContentFlags {
             last_seen,
             note,
             evidence,
+            independent,
         } = self;
+        draft.independent |= independent;
         set(&mut draft.verdict, verdict);
         set(&mut draft.confidence, confidence);
         set(&mut draft.severity, severity);

@@ -28,6 +28,7 @@ mod verify;
 mod agent;
 mod change;
 mod enroll;
+mod enrolment_key;
 mod group;
 mod invite;
 mod member;
@@ -44,6 +45,7 @@ mod query;
 mod status;
 mod subscribe;
 
+mod bench;
 mod demo;
 
 mod manual;
@@ -74,6 +76,7 @@ struct Cli {
         long,
         global = true,
         env = "CLEARINGHOUSE_PROFILE",
+        hide_env_values = true,
         value_name = "DIR",
         help_heading = "Global"
     )]
@@ -125,6 +128,7 @@ enum Command {
     Campaign(query::CampaignCommand),
     Export(export::Export),
     Status(status::Status),
+    Bench(bench::BenchCommand),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -184,6 +188,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Campaign(command) => online(command.run(context)),
         Command::Export(command) => online(command.run(context)),
         Command::Status(command) => online(command.run(context)),
+        Command::Bench(command) => command.run(context),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(context, Cli::command()),
     }

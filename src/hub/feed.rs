@@ -9,11 +9,21 @@
 //! - visible at `base` and otherwise: `remove`;
 //! - else nothing, so that nobody learns of what was never theirs.
 //!
-//! "Still visible now" guards what was taken back after the pass began. All three questions are answered from the fold's history,
-//! so the position (`base`, `scanned`, `goal`) is all that a cursor needs to hold, and a feed can be resumed anywhere, by any hub
-//! that holds the same log. Several changes of one indicator within a pass arrive as one.
+//! A pass has two **phases**: it scans once for what is not visible at `goal`, and then again for what is. So whoever comes back is
+//! told first of all what was taken back, however much else it missed. An empty mirror skips the first phase.
+//!
+//! An earlier stream of a durable subscription may have brought what its cursor does not cover, because the program ended
+//! between the line and the cursor. Such an indicator is removed too where it is visible no more, though it was not at `base`.
+//!
+//! "Still visible now" guards what was taken back after the pass began. What is left out because of it has a later touch, and the
+//! next pass deals with it; unless a right of the member went and may come back, which touches no indicator: then the next pass is
+//! *owed* everything that is visible, and sends it again.
+//!
+//! All questions are answered from the fold's history, so the position (`base`, `scanned`, `goal`, the phase) is all that a cursor
+//! needs to hold, and a feed can be resumed anywhere, by any hub that holds the same log. Several changes of one indicator within a pass arrive as one.
 
-use std::sync::Arc;
+mod pass;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -22,25 +32,37 @@ use tokio::sync::watch;
 
 use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, MemberId};
-use crate::domain::indicator::State;
-use crate::domain::member::{Standing, Viewer};
-use crate::domain::policy::{self, Release, Subject};
+use crate::domain::member::Standing;
+use crate::domain::policy::Release;
 
-use super::cursor::{Binding, Position};
+use super::cursor::{Binding, Phase, Position};
 use super::digest::Digest;
 use super::error::HubError;
+use super::subscription::Durable;
 use super::views::Views;
-use super::views::indicators::{Indicators, Record, RecordIndex, Version};
+use super::views::roster::MemberRecord;
 use super::{Caller, Hub, Sighting};
+use pass::{Change, Pass};
 
-/// Most indicators in one batch.
-const BATCH_ITEMS_MAX: usize = 512;
+/// How much a feed does at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most indicators in one batch.
+    pub batch_items_max: usize,
+    /// Bytes of indicators after which a batch is full.
+    pub batch_bytes_max: usize,
+    /// Most touches looked at under one hold of the views' lock.
+    pub touches_per_hold_max: u32,
+}
 
-/// Bytes of indicators after which a batch is full.
-const BATCH_BYTES_MAX: usize = 512 << 10;
-
-/// Most touches looked at under one hold of the views' lock.
-const TOUCHES_PER_HOLD_MAX: u32 = 4_096;
+impl Limits {
+    /// What feeds run with.
+    pub const DEFAULT: Limits = Limits {
+        batch_items_max: 512,
+        batch_bytes_max: 512 << 10,
+        touches_per_hold_max: 4_096,
+    };
+}
 
 /// How long a quiet feed goes without a heartbeat.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -75,9 +97,11 @@ pub struct Feed {
     member: MemberId,
     filter: Filter,
     binding: Binding,
+    limits: Limits,
     position: Position,
     head: watch::Receiver<u32>,
     announced_live: bool,
+    durable: Option<Durable>,
 }
 
 impl Drop for Feed {
@@ -87,11 +111,15 @@ impl Drop for Feed {
 }
 
 impl Feed {
-    pub(super) fn open(hub: Hub, caller: &Caller, filter: Filter, cursor: &[u8]) -> Result<Feed, HubError> {
+    pub(super) fn open(
+        hub: Hub,
+        caller: &Caller,
+        filter: Filter,
+        cursor: &[u8],
+        limits: Limits,
+    ) -> Result<Feed, HubError> {
         filter.check()?;
-        let mut bound_to = b"feed:".to_vec();
-        bound_to.extend_from_slice(&filter.fingerprint_bytes());
-        let binding = Binding::new(caller.member, &bound_to);
+        let binding = binding(caller.member, &filter);
         let refused = |reason| HubError::CursorRefused {
             field: "cursor",
             reason,
@@ -114,10 +142,22 @@ impl Feed {
             member: caller.member,
             filter,
             binding,
+            limits,
             position,
             head,
             announced_live: false,
+            durable: None,
         })
+    }
+
+    /// What a cursor proves to have been applied when the feed is opened with it.
+    pub(super) fn proven(&self) -> u32 {
+        self.position.proven()
+    }
+
+    /// Makes it the stream of a durable subscription.
+    pub(super) fn bind(&mut self, durable: Durable) {
+        self.durable = Some(durable);
     }
 
     /// The next batch: at once while there is something to catch up with, then as changes come, and at least every
@@ -143,7 +183,14 @@ impl Feed {
                 tokio::task::yield_now().await;
                 continue;
             }
+            let ended = async {
+                match &self.durable {
+                    Some(durable) => durable.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
+                () = ended => {}
                 () = self.hub.shared.stopping.cancelled() => return Err(HubError::ShuttingDown),
                 () = &mut heartbeat => return Ok(batch),
                 changed = self.head.changed() => changed.map_err(|_| HubError::ShuttingDown)?,
@@ -155,164 +202,90 @@ impl Feed {
     fn step(&mut self) -> Result<Batch, HubError> {
         let hub = self.hub.clone();
         let views = hub.shared.read();
-        let viewer = views.roster.member(self.member).map(|member| member.viewer().clone());
-        let viewer = viewer.filter(|viewer| viewer.standing == Standing::Active);
-        let now = viewer.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
+        let member = views.roster.member(self.member);
+        let member = member.filter(|member| member.viewer().standing == Standing::Active);
+        let member = member.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
         let mut batch = Batch::default();
-        self.scan(&views, &now, &mut batch);
-        if self.position.scanned == self.position.goal && self.position.goal == views.indicators.ordinal() {
+        self.scan(&views, member, &mut batch);
+        let head = views.indicators.ordinal();
+        if self.position.is_settled() && self.position.goal == head {
             batch.live = Some(self.position.digest);
+        }
+        if let Some(durable) = &self.durable {
+            let sent = (!batch.upserts.is_empty()).then_some(head);
+            durable.reach(sent, self.position.proven())?;
         }
         drop(views);
         batch.cursor = self.hub.shared.sealer.seal(&self.position, &self.binding);
         Ok(batch)
     }
 
-    fn scan(&mut self, views: &Views, now: &Viewer, batch: &mut Batch) {
-        if self.position.scanned == self.position.goal {
-            self.begin_pass(views);
+    fn scan(&mut self, views: &Views, member: &MemberRecord, batch: &mut Batch) {
+        if self.position.is_settled() {
+            self.begin_pass(views, member);
         }
-        let pass = Pass::new(
-            views,
-            self.member,
-            &self.filter,
-            self.position.base,
-            self.position.goal,
-            now,
-        );
-        let mut bytes = 0;
-        let hold_end = self
-            .position
-            .goal
-            .min(self.position.scanned.saturating_add(TOUCHES_PER_HOLD_MAX));
-        while self.position.scanned < hold_end {
-            let ordinal = self.position.scanned;
+        let earlier = self.durable.as_ref().map(Durable::earlier).unwrap_or_default();
+        let mut pass = Pass::new(&views.indicators, member, &self.filter, &self.position, earlier);
+        let (mut bytes, mut touches) = (0, 0);
+        loop {
+            if self.position.scanned == self.position.goal {
+                if self.position.phase != Phase::Removals {
+                    self.position.base = self.position.goal;
+                    return;
+                }
+                self.position.phase = Phase::Upserts;
+                self.position.scanned = pass.start();
+                pass.phase = Phase::Upserts;
+                continue;
+            }
+            let items = batch.upserts.len() + batch.removals.len();
+            let is_full = items >= self.limits.batch_items_max || bytes >= self.limits.batch_bytes_max;
+            if is_full || touches == self.limits.touches_per_hold_max {
+                return;
+            }
+            touches += 1;
+            let dealt = pass.deal_with(self.position.scanned);
+            // What was taken back goes out before anything else does, in a batch of its own that can be confirmed at once.
+            if matches!(dealt.change, Some(Change::Upsert(_))) && !batch.removals.is_empty() {
+                return;
+            }
             self.position.scanned += 1;
-            if let Some(index) = views.indicators.touched(ordinal) {
-                bytes += pass.deal_with(index, ordinal, &mut self.position.digest, batch);
+            dealt.count(&mut self.position.digest);
+            self.position.owed |= dealt.owes;
+            match dealt.change {
+                Some(Change::Upsert(release)) => {
+                    bytes += release.body().byte_len();
+                    batch.upserts.push(release);
+                }
+                Some(Change::Remove(id, reason)) => batch.removals.push((id, reason)),
+                None => {}
             }
-            if batch.upserts.len() + batch.removals.len() >= BATCH_ITEMS_MAX || bytes >= BATCH_BYTES_MAX {
-                break;
-            }
-        }
-        if self.position.scanned == self.position.goal {
-            self.position.base = self.position.goal;
         }
     }
 
-    fn begin_pass(&mut self, views: &Views) {
+    fn begin_pass(&mut self, views: &Views, member: &MemberRecord) {
         let (base, goal) = (self.position.goal, views.indicators.ordinal());
-        let rights = |ordinal| {
-            views
-                .roster
-                .member(self.member)
-                .and_then(|member| member.viewer_at(ordinal))
-        };
-        let same_rights = rights(base) == rights(goal);
         self.position.base = base;
         self.position.goal = goal;
-        // Other rights reach back to everything that was published before; an empty mirror has nothing behind it.
-        self.position.scanned = if same_rights { base } else { 0 };
         if base == goal {
             self.position.scanned = goal;
+            self.position.phase = Phase::Upserts;
+            return;
         }
+        self.position.again = std::mem::take(&mut self.position.owed);
+        let earlier = self.durable.as_ref().map(Durable::earlier).unwrap_or_default();
+        // An empty mirror has nothing to lose.
+        self.position.phase = match base == 0 && earlier.is_empty() {
+            true => Phase::Upserts,
+            false => Phase::Removals,
+        };
+        self.position.scanned = Pass::new(&views.indicators, member, &self.filter, &self.position, earlier).start();
     }
 }
 
-/// The three moments of one pass.
-struct Pass<'a> {
-    indicators: &'a Indicators,
-    filter: &'a Filter,
-    at_base: Option<Arc<Viewer>>,
-    at_goal: Option<Arc<Viewer>>,
-    now: &'a Viewer,
-    base: u32,
-    goal: u32,
-}
-
-impl<'a> Pass<'a> {
-    fn new(views: &'a Views, member: MemberId, filter: &'a Filter, base: u32, goal: u32, now: &'a Viewer) -> Pass<'a> {
-        let at = |ordinal| {
-            views
-                .roster
-                .member(member)
-                .and_then(|member| member.viewer_at(ordinal))
-                .cloned()
-        };
-        Pass {
-            indicators: &views.indicators,
-            filter,
-            at_base: at(base),
-            at_goal: at(goal),
-            now,
-            base,
-            goal,
-        }
-    }
-
-    /// Deals with the touch `ordinal`; returns the bytes added to the batch.
-    fn deal_with(&self, index: RecordIndex, ordinal: u32, digest: &mut Digest, batch: &mut Batch) -> usize {
-        let record = self.indicators.record(index);
-        let Some(at_goal) = record.at(self.goal).filter(|version| version.ordinal == ordinal) else {
-            return 0;
-        };
-        let at_base = record.at(self.base);
-        let was = at_base.filter(|version| self.sees(self.at_base.as_deref(), version));
-        let is = self.sees(self.at_goal.as_deref(), at_goal);
-        if ordinal < self.base && was.is_some() == is {
-            // Reached by a change of the member's rights, which changed nothing here.
-            return 0;
-        }
-        if let Some(version) = was {
-            digest.subtract(record.id, version.revision);
-        }
-        if is {
-            digest.add(record.id, at_goal.revision);
-            if let Some(release) = self.release_now(record) {
-                let bytes = release.body().byte_len();
-                batch.upserts.push(release);
-                return bytes;
-            }
-        }
-        if was.is_some() {
-            batch.removals.push((record.id, self.removal_reason(record)));
-        }
-        0
-    }
-
-    fn sees(&self, viewer: Option<&Viewer>, version: &Version) -> bool {
-        let subject = self.indicators.subject(version);
-        viewer.is_some_and(|viewer| policy::evaluate(viewer, &subject, ()).is_some())
-            && passes(self.indicators, self.filter, version)
-    }
-
-    fn release_now(&self, record: &Record) -> Option<Release<Sighting>> {
-        let version = &record.current;
-        let sighting = Sighting::new(self.indicators, record, version);
-        let release = policy::evaluate(self.now, &self.indicators.subject(version), sighting)?;
-        passes(self.indicators, self.filter, version).then_some(release)
-    }
-
-    /// The owner's act is named only where nothing else stands between the member and the indicator: what happened to it after
-    /// it left the member's sight is not the member's to know.
-    fn removal_reason(&self, record: &Record) -> RemovalReason {
-        let version = &record.current;
-        let subject = Subject {
-            state: State::Active,
-            ..self.indicators.subject(version)
-        };
-        match policy::evaluate(self.now, &subject, version.state) {
-            Some(release) if *release.body() == State::Retracted => RemovalReason::Retracted,
-            Some(release) if *release.body() == State::Expired => RemovalReason::Expired,
-            _ => RemovalReason::NoLongerVisible,
-        }
-    }
-}
-
-/// Whether a version passes a filter.
-pub(super) fn passes(indicators: &Indicators, filter: &Filter, version: &Version) -> bool {
-    filter.is_all()
-        || indicators
-            .decode(version)
-            .is_some_and(|indicator| filter.matches(&indicator))
+/// What a feed's cursors are bound to.
+pub(super) fn binding(member: MemberId, filter: &Filter) -> Binding {
+    let mut bound_to = b"feed:".to_vec();
+    bound_to.extend_from_slice(&filter.fingerprint_bytes());
+    Binding::new(member, &bound_to)
 }

@@ -2,6 +2,7 @@
 
 mod draft;
 mod membership;
+mod recall;
 mod reply;
 
 use crate::domain::id::Timestamp;
@@ -13,6 +14,7 @@ use super::wire;
 
 pub use draft::{assessment_draft, draft, filter};
 pub use membership::{asked, member_event, pending};
+pub use recall::{recall, subscription};
 pub use reply::{
     agent, assessment, campaign, corroboration, digest, disclosure, disclosure_count, group, indicator_parts, member,
     observable, outcome, relation, removal,

@@ -54,6 +54,12 @@ impl MemberRecord {
             .map(|(_, viewer)| viewer)
     }
 
+    /// The moments after `from` and up to `to` at which it had other rights than just before.
+    pub fn rights_changes(&self, from: u32, to: u32) -> impl Iterator<Item = u32> {
+        let moments = self.history.iter().map(|(since, _)| since + 1);
+        moments.filter(move |moment| (from + 1..=to).contains(moment))
+    }
+
     /// What an earlier request with this id led to.
     pub fn request(&self, request_id: &str) -> Option<(RecordIndex, u32)> {
         self.requests.get(request_id).copied()
