@@ -114,7 +114,7 @@ fn encode(position: &Position) -> Vec<u8> {
     }
     plain.extend_from_slice(&digest.count.to_be_bytes());
     plain.extend_from_slice(&digest.sum.to_be_bytes());
-    plain.push(u8::from(*again) * AGAIN | u8::from(*owed) * OWED);
+    plain.push((u8::from(*again) * AGAIN) | (u8::from(*owed) * OWED));
     plain
 }
 
