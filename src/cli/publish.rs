@@ -36,7 +36,7 @@ pub struct Publish {
 impl Publish {
     /// Runs it.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        self.handling.required_tlp()?;
+        self.handling.explain_default(context);
         let connection = context.connect().await?;
         let directory = match self.handling.names_anyone() {
             true => Directory::of_all(&connection).await?,

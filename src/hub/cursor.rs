@@ -154,7 +154,7 @@ fn encode(position: &Position) -> Vec<u8> {
         Phase::Upserts => UPSERTS,
         Phase::Both => BOTH,
     };
-    plain.push(u8::from(*again) * AGAIN | u8::from(*owed) * OWED | phase);
+    plain.push((u8::from(*again) * AGAIN) | (u8::from(*owed) * OWED) | phase);
     plain
 }
 

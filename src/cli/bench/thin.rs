@@ -178,6 +178,7 @@ mod tests {
             Full::Accepted(wire::Accepted {
                 id: "a".into(),
                 revision: 1,
+                ..Default::default()
             }),
             Full::Duplicate(wire::Duplicate {
                 id: "b".into(),

@@ -206,7 +206,6 @@ impl Roster {
         changed
     }
 
-    #[expect(clippy::too_many_lines, reason = "a flat table, one arm or field a line")]
     fn fold(&mut self, seq: Seq, entry: &Entry, ordinal: u32) -> bool {
         let Entry { at, actor, event } = entry;
         match event {
