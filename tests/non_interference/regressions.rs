@@ -165,11 +165,7 @@ fn a_look_up_is_truncated_by_what_may_be_seen_alone() {
     let pair = Pair::new();
     let look_up = || {
         let asked = [Observable::parse("example.com").ok()];
-        let answers = pair
-            .hub
-            .hub()
-            .lookup(&pair.observer, &asked)
-            .expect("the observer may look up");
+        let answers = wait(pair.hub.hub().lookup(&pair.observer, &asked)).expect("the observer may look up");
         (answers[0].found.len(), answers[0].truncated)
     };
     pair.publish(MATCHES_MAX - 1, &Rules::open(Tlp::Green), "open");
