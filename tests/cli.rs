@@ -81,14 +81,9 @@ const WRONG_USAGE: &[(&[&str], &str)] = &[
         "possible values: platform, government, research, media",
     ),
     (
-        &["publish", "domain", "a.example.com"],
-        "--tlp is required: say who may see what you publish",
-    ),
-    (
         &["publish", "colour", "red", "--tlp", "green"],
         "possible values: auto, domain",
     ),
-    (&["import", "x.csv"], "--tlp is required"),
     (&["import"], "<FILE>"),
     (
         &[

@@ -100,7 +100,9 @@ pub async fn enroll(
     let connection = Connection::open(&credentials).await?;
     let response = connection
         .enrolment()
-        .enroll(call(wire::EnrollRequest { csr_pem: key.csr_pem.clone() }))
+        .enroll(call(wire::EnrollRequest {
+            csr_pem: key.csr_pem.clone(),
+        }))
         .await;
     let wire::EnrollResponse {
         certificate_chain_pem,

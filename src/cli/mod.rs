@@ -16,7 +16,6 @@ mod names;
 
 mod json;
 mod outcome;
-mod pending;
 mod spreadsheet;
 
 mod filter;
@@ -27,6 +26,7 @@ mod serve;
 mod verify;
 
 mod agent;
+mod change;
 mod enroll;
 mod enrolment_key;
 mod group;
@@ -45,6 +45,7 @@ mod query;
 mod status;
 mod subscribe;
 
+mod bench;
 mod demo;
 
 mod manual;
@@ -74,7 +75,8 @@ struct Cli {
     #[arg(
         long,
         global = true,
-        env = "CLEARINGHOUSE_PROFILE", hide_env_values = true,
+        env = "CLEARINGHOUSE_PROFILE",
+        hide_env_values = true,
         value_name = "DIR",
         help_heading = "Global"
     )]
@@ -106,6 +108,7 @@ enum Command {
     Serve(serve::Serve),
     Verify(verify::Verify),
     Member(member::MemberCommand),
+    Change(change::ChangeCommand),
     Group(group::GroupCommand),
     Invite(invite::Invite),
     Enroll(enroll::Enroll),
@@ -125,6 +128,7 @@ enum Command {
     Campaign(query::CampaignCommand),
     Export(export::Export),
     Status(status::Status),
+    Bench(bench::BenchCommand),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -164,6 +168,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Serve(command) => command.run(context),
         Command::Verify(command) => command.run(context),
         Command::Member(command) => online(command.run(context)),
+        Command::Change(command) => online(command.run(context)),
         Command::Group(command) => online(command.run(context)),
         Command::Invite(command) => online(command.run(context)),
         Command::Enroll(command) => online(command.run(context)),
@@ -183,6 +188,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Campaign(command) => online(command.run(context)),
         Command::Export(command) => online(command.run(context)),
         Command::Status(command) => online(command.run(context)),
+        Command::Bench(command) => command.run(context),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(context, Cli::command()),
     }

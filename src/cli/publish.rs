@@ -36,7 +36,7 @@ pub struct Publish {
 impl Publish {
     /// Runs it.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        self.handling.required_tlp()?;
+        self.handling.explain_default(context);
         let connection = context.connect().await?;
         let directory = match self.handling.names_anyone() {
             true => Directory::of_all(&connection).await?,
@@ -70,9 +70,13 @@ impl Publish {
             Outcome::Accepted(accepted) => {
                 for list in &accepted.warnings {
                     let list = plain(list);
-                    context.output.note(&format!("warning: it stands on the list {list:?}; is it a false positive?"));
+                    context.output.note(&format!(
+                        "warning: it stands on the list {list:?}; is it a false positive?"
+                    ));
                 }
-                context.output.result(&outcome::json(&outcome), || format!("published {}", accepted.id))
+                context
+                    .output
+                    .result(&outcome::json(&outcome), || format!("published {}", accepted.id))
             }
             Outcome::Duplicate(duplicate) => context.output.result(&outcome::json(&outcome), || {
                 format!("already published as {}", duplicate.id)

@@ -260,7 +260,9 @@ mod tests {
 
     fn mirror(entries: &[(u128, u32)]) -> Mirror {
         let mut mirror = Mirror::default();
-        entries.iter().for_each(|(number, revision)| mirror.put(id(*number), *revision));
+        entries
+            .iter()
+            .for_each(|(number, revision)| mirror.put(id(*number), *revision));
         mirror
     }
 
@@ -281,11 +283,22 @@ mod tests {
         let (mut file, begun) = CursorFile::open(&path).unwrap();
         assert!(begun.cursor.is_empty() && begun.mirror == Some(Mirror::default()));
         round(&mut file, b"one", &[Change::Put(id(1), 1)], &mirror(&[(1, 1)]));
-        round(&mut file, b"two", &[Change::Put(id(2), 1), Change::Drop(id(1))], &mirror(&[(2, 1)]));
+        round(
+            &mut file,
+            b"two",
+            &[Change::Put(id(2), 1), Change::Drop(id(1))],
+            &mirror(&[(2, 1)]),
+        );
         let stored = stored(&path);
-        assert_eq!((stored.cursor.as_slice(), stored.mirror), (b"two".as_slice(), Some(mirror(&[(2, 1)]))));
+        assert_eq!(
+            (stored.cursor.as_slice(), stored.mirror),
+            (b"two".as_slice(), Some(mirror(&[(2, 1)])))
+        );
         assert!(stored.undecided.is_empty());
-        let mut names: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> = fs::read_dir(home.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         names.sort();
         assert_eq!(names, ["cursor", "cursor.mirror"], "no leftovers");
     }
@@ -331,7 +344,10 @@ mod tests {
         round(&mut file, b"two", &[Change::Put(id(2), 2)], &mirror(&[(1, 1), (2, 2)]));
         fs::write(&path, before).unwrap();
         let stored = stored(&path);
-        assert_eq!((stored.cursor.as_slice(), stored.mirror), (b"one".as_slice(), Some(mirror(&[(1, 1)]))));
+        assert_eq!(
+            (stored.cursor.as_slice(), stored.mirror),
+            (b"one".as_slice(), Some(mirror(&[(1, 1)])))
+        );
         assert_eq!(stored.undecided, BTreeSet::from([id(2)]));
     }
 
@@ -362,7 +378,10 @@ mod tests {
         for _ in 0..6 {
             round(&mut file, b"c", &changes, &mirror(&[(1, 3_999)]));
         }
-        let lines = fs::read_to_string(home.path().join("cursor.mirror")).unwrap().lines().count();
+        let lines = fs::read_to_string(home.path().join("cursor.mirror"))
+            .unwrap()
+            .lines()
+            .count();
         assert!(lines < 2 * SLACK_LINES, "{lines}");
         assert_eq!(stored(&path).mirror, Some(mirror(&[(1, 3_999)])));
     }

@@ -64,12 +64,23 @@ pub enum Verdict {
 
 impl Feed {
     /// Reads where the subscription stands.
-    pub async fn open(connection: Connection, cursor_file: Option<&Path>, name: String, output: Output) -> Result<Feed, Failure> {
+    pub async fn open(
+        connection: Connection,
+        cursor_file: Option<&Path>,
+        name: String,
+        output: Output,
+    ) -> Result<Feed, Failure> {
         let (file, stored) = match cursor_file {
             None => {
                 let mirror = Some(Mirror::default());
-                (None, Stored { mirror, ..Stored::default() })
-            },
+                (
+                    None,
+                    Stored {
+                        mirror,
+                        ..Stored::default()
+                    },
+                )
+            }
             Some(path) => {
                 let (file, stored) = CursorFile::open(path).map_err(|error| Failure::of(path.display(), error))?;
                 (Some(file), stored)

@@ -68,7 +68,8 @@ impl Subscribe {
             self.cursor_file.as_deref(),
             self.name.clone(),
             context.output,
-        ).await?;
+        )
+        .await?;
         let filter = filter::read(self.filter.as_deref(), feed.directory())?;
         let mut stop = Stop::new()?;
         let (mut pause, mut snapshots) = (PAUSE_MIN, 0);
