@@ -2,6 +2,8 @@
 //! is written from the policy's words. At every moment everybody gets what the oracle says and nothing else, by id, by search, by
 //! look-up and by feed, across dropped connections, lost batches and restarts of the hub.
 
+#[path = "feed_model/checks.rs"]
+mod checks;
 mod hub_support;
 #[path = "feed_model/oracle.rs"]
 mod oracle;
@@ -121,6 +123,7 @@ impl Failure {
     /// The shortest history found that fails, as readable steps.
     fn shrunk(self) -> String {
         let Failure { seed, fault } = self;
+        println!("seed {seed} fails and is being shrunk: {fault}");
         let fails = |steps: &[Step]| Stage::new().run(steps).err();
         let steps = history(seed);
         let (steps, fault) = match fails(&steps) {
@@ -141,6 +144,7 @@ impl Counts {
             steps,
             decisions,
             batches,
+            changes,
             reconnections,
             restarts,
         } = other;
@@ -148,6 +152,7 @@ impl Counts {
         self.steps += steps;
         self.decisions += decisions;
         self.batches += batches;
+        self.changes += changes;
         self.reconnections += reconnections;
         self.restarts += restarts;
     }

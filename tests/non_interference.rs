@@ -1,9 +1,13 @@
 //! Non-interference: what a member gets to know does not vary with what it may not see. Two worlds are played that differ only in
 //! things hidden from one member; everything that this member can find out must be equal, but for the randomness of ids.
 
+#[path = "non_interference/handlings.rs"]
+mod handlings;
 mod hub_support;
 #[path = "non_interference/mask.rs"]
 mod mask;
+#[path = "non_interference/observer.rs"]
+mod observer;
 #[path = "non_interference/regressions.rs"]
 mod regressions;
 #[path = "non_interference/script.rs"]
@@ -100,6 +104,7 @@ fn difference(first: &str, second: &str) -> String {
 
 /// Leaves out one step after the other for as long as the worlds differ.
 fn shrunk(seed: u64) -> String {
+    println!("the worlds of seed {seed} differ and are being shrunk");
     let mut script = script_of(seed);
     let differ = |script: &Script| compare(&mut [Stage::new(), Stage::new()], script).err();
     let Some(mut difference) = differ(&script) else {

@@ -16,8 +16,8 @@
 //! between the line and the cursor. Such an indicator is removed too where it is visible no more, though it was not at `base`.
 //!
 //! "Still visible now" guards what was taken back after the pass began. What is left out because of it has a later touch, and the
-//! next pass deals with it; unless a right of the member went and may come back, which touches no indicator: then the next pass is
-//! *owed* everything that is visible, and sends it again.
+//! next pass deals with it; unless a right of the member went and may come back, which touches no indicator: then the member is
+//! *owed* everything that is visible, and the next pass sends it again.
 //!
 //! All questions are answered from the fold's history, so the position (`base`, `scanned`, `goal`, the phase) is all that a cursor
 //! needs to hold, and a feed can be resumed anywhere, by any hub that holds the same log. Several changes of one indicator within a
@@ -44,11 +44,11 @@ use super::cursor::{Binding, Phase, Position};
 use super::digest::Digest;
 use super::error::HubError;
 use super::subscription::Durable;
-use super::views::indicators::{Indicators, RecordIndex};
+use super::views::indicators::Indicators;
 use super::views::roster::MemberRecord;
 use super::views::sight::Span;
 use super::{Caller, Hub, Sighting};
-use pass::{Change, Pass};
+use pass::{Change, Gathered, Pass};
 
 /// How much a feed does at once.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ pub struct Feed {
 /// The batch in the making. It outlives a call of [`Feed::next`] that is cancelled: the position has already moved on.
 #[derive(Default)]
 struct Filling {
-    upserts: Vec<(RecordIndex, Release<Sighting>)>,
+    upserts: Vec<Gathered>,
     removals: Vec<(IndicatorId, RemovalReason)>,
     bytes: usize,
     /// The head when all of it was last known to be visible.
@@ -234,7 +234,7 @@ impl Feed {
 
     /// Hands out what was gathered, once the log has what it must have of it.
     async fn batch(&mut self, live: Option<Digest>) -> Result<Batch, HubError> {
-        let releases = self.filling.upserts.iter().map(|(_, release)| release);
+        let releases = self.filling.upserts.iter().map(|gathered| &gathered.release);
         self.hub.disclose(self.member, releases).await?;
         if let Some(durable) = &self.durable {
             let sent = (!self.filling.upserts.is_empty()).then_some(self.filling.checked_at);
@@ -242,7 +242,7 @@ impl Feed {
         }
         let Filling { upserts, removals, .. } = std::mem::take(&mut self.filling);
         Ok(Batch {
-            upserts: upserts.into_iter().map(|(_, release)| release).collect(),
+            upserts: upserts.into_iter().map(|gathered| gathered.release).collect(),
             removals,
             cursor: self.hub.shared.sealer.seal(&self.position, &self.binding),
             live,
@@ -322,17 +322,13 @@ impl Filling {
     fn check(&mut self, pass: &Pass<'_>, head: u32) -> bool {
         let mut owed = false;
         if std::mem::replace(&mut self.checked_at, head) != head {
-            self.upserts
-                .retain_mut(|(index, release)| match pass.release_now(*index) {
-                    Some(newest) => {
-                        *release = newest;
-                        true
-                    }
-                    None => {
-                        owed |= !pass.is_touched_after_goal(*index);
-                        false
-                    }
-                });
+            self.upserts.retain_mut(|gathered| match pass.refresh(gathered) {
+                Ok(()) => true,
+                Err(owes) => {
+                    owed |= owes;
+                    false
+                }
+            });
         }
         owed
     }
@@ -356,9 +352,9 @@ impl Filling {
             self.checked_at = head;
         }
         match change {
-            Change::Upsert(index, release) => {
-                self.bytes += release.body().byte_len();
-                self.upserts.push((index, release));
+            Change::Upsert(gathered) => {
+                self.bytes += gathered.release.body().byte_len();
+                self.upserts.push(gathered);
             }
             Change::Remove(id, reason) => self.removals.push((id, reason)),
         }

@@ -37,7 +37,7 @@ pub struct Subscriber {
 
 /// What a read came to.
 pub enum Read {
-    Batch { live: bool },
+    Batch { live: bool, changes: u64 },
     Idle,
     Closed,
 }
@@ -96,7 +96,7 @@ impl Subscriber {
                 return Ok(Read::Idle);
             }
         };
-        let live = batch.live;
+        let (live, changes) = (batch.live, (batch.upserts.len() + batch.removals.len()) as u64);
         self.apply(oracle, batch)?;
         if let Some(sum) = live {
             self.expect_mirror(oracle, "when live")?;
@@ -107,7 +107,10 @@ impl Subscriber {
                 ));
             }
         }
-        Ok(Read::Batch { live: live.is_some() })
+        Ok(Read::Batch {
+            live: live.is_some(),
+            changes,
+        })
     }
 
     fn expect_mirror(&self, oracle: &Oracle, when: &str) -> Result<(), String> {

@@ -6,18 +6,16 @@ use clearinghouse::domain::handling::Handling;
 use clearinghouse::domain::id::{IndicatorId, Timestamp};
 use clearinghouse::domain::indicator::{Confidence, Content, State};
 use clearinghouse::domain::member::Standing;
-use clearinghouse::domain::observable::Observable;
 use clearinghouse::hub::Caller;
 use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::publish::{Outcome, RejectionCode};
-use clearinghouse::hub::query::MATCHES_MAX;
 use tokio::runtime::Runtime;
 
 use super::hub_support::waiting::wait;
 use super::hub_support::{self, TestHub, drafts};
 use super::oracle::{Item, Member, Oracle, Said, Terms};
 use super::steps::{CAMPAIGNS, CONFIDENCES, Draft, MEMBERS_MAX, Step, TAGS, VALUES, WISHES};
-use super::subscriber::{Read, Subscriber, filter};
+use super::subscriber::{Read, Subscriber};
 
 /// Counts of what was held against the oracle.
 #[derive(Clone, Copy, Default, Debug)]
@@ -27,6 +25,8 @@ pub struct Counts {
     /// Pairs of member and indicator.
     pub decisions: u64,
     pub batches: u64,
+    /// Upserts and removals.
+    pub changes: u64,
     pub reconnections: u64,
     pub restarts: u64,
 }
@@ -42,11 +42,11 @@ pub struct Stage {
 }
 
 /// One history on its stage.
-struct World<'a> {
-    stage: &'a mut Stage,
-    oracle: Oracle,
-    callers: Vec<Caller>,
-    subscribers: Vec<Subscriber>,
+pub(super) struct World<'a> {
+    pub stage: &'a mut Stage,
+    pub oracle: Oracle,
+    pub callers: Vec<Caller>,
+    pub subscribers: Vec<Subscriber>,
 }
 
 impl Stage {
@@ -178,12 +178,13 @@ impl World<'_> {
         }
     }
 
-    fn read(&mut self, at: usize, batches: usize) -> Result<(), String> {
+    pub(super) fn read(&mut self, at: usize, batches: usize) -> Result<(), String> {
         for _ in 0..batches {
             let read = self.subscribers[at].read(&self.oracle);
             match read.map_err(|fault| format!("subscriber {at}: {fault}"))? {
-                Read::Batch { live } => {
+                Read::Batch { live, changes } => {
                     self.stage.counts.batches += 1;
+                    self.stage.counts.changes += changes;
                     if live {
                         self.check_search(at)?;
                     }
@@ -276,7 +277,7 @@ impl World<'_> {
         match (repeated, foreign, outcome) {
             (Some(held), _, Outcome::Duplicate { id, revision }) if held == (id, revision) => Ok(()),
             (None, true, Outcome::Rejected(rejection)) if rejection.code == RejectionCode::NotFound => Ok(()),
-            (None, false, Outcome::Accepted { id, revision: 1 }) => {
+            (None, false, Outcome::Accepted { id, revision: 1, .. }) => {
                 self.oracle.items.push(Item {
                     id,
                     owner,
@@ -410,131 +411,8 @@ impl World<'_> {
         self.stage.hub.clock().now().0
     }
 
-    fn wait<T>(&self, work: impl AsyncFnOnce(&TestHub) -> T) -> T {
+    pub(super) fn wait<T>(&self, work: impl AsyncFnOnce(&TestHub) -> T) -> T {
         wait(work(&self.stage.hub))
-    }
-}
-
-/// Checks.
-impl World<'_> {
-    /// Each member asks for each indicator by its id.
-    fn check_each_indicator(&mut self) -> Result<(), String> {
-        for (viewer, caller) in self.callers.iter().enumerate() {
-            for item in &self.oracle.items {
-                let found = self.wait(async |hub| hub.hub().indicator(caller, item.id).await);
-                let found = found
-                    .map(|release| (release.body().revision, release.body().state))
-                    .ok();
-                let due = self.oracle.sees(viewer, item).then_some((item.revision, item.state));
-                if found != due {
-                    return Err(format!(
-                        "member {viewer} gets {found:?} for {}, and must get {due:?}",
-                        item.id
-                    ));
-                }
-            }
-        }
-        self.stage.counts.decisions += (self.callers.len() * self.oracle.items.len()) as u64;
-        Ok(())
-    }
-
-    /// A search by a subscriber's filter gives what its mirror must hold, in the order of publication, on full pages.
-    fn check_search(&mut self, at: usize) -> Result<(), String> {
-        let subscriber = &self.subscribers[at];
-        let wanted = filter(subscriber.wish);
-        let mut due = self
-            .oracle
-            .items
-            .iter()
-            .filter(|item| self.oracle.sees(subscriber.member, item) && self.oracle.wants(subscriber.wish, item));
-        let (mut token, page_items) = (None::<bytes::Bytes>, 3);
-        loop {
-            let page = self.wait(async |hub| {
-                let (caller, token) = (&subscriber.caller, token.as_deref());
-                hub.hub().search(caller, &wanted, page_items, token).await
-            });
-            let page = page.map_err(|error| format!("the search was refused: {error}"))?;
-            if page.releases.len() != page_items && page.next.is_some() {
-                return Err(format!("a page has {} and is not the last", page.releases.len()));
-            }
-            for release in &page.releases {
-                let (found, due) = (release.body().id, due.next().map(|item| item.id));
-                if Some(found) != due {
-                    return Err(format!("the search finds {found}, and must find {due:?}"));
-                }
-            }
-            match page.next {
-                Some(next) => token = Some(next),
-                None => break,
-            }
-        }
-        match due.next() {
-            None => Ok(()),
-            Some(missing) => Err(format!("the search ends before {}", missing.id)),
-        }
-    }
-
-    /// Each member looks up each value.
-    fn check_lookups(&self) -> Result<(), String> {
-        let asked: Vec<_> = VALUES.iter().map(|value| Observable::parse(value).ok()).collect();
-        for (viewer, caller) in self.callers.iter().enumerate() {
-            let answers = self.wait(async |hub| hub.hub().lookup(caller, &asked).await);
-            let answers = answers.map_err(|error| format!("the look-up was refused: {error}"))?;
-            for (value, answer) in answers.into_iter().enumerate() {
-                let found: BTreeSet<_> = answer.found.iter().map(|(_, release)| release.body().id).collect();
-                let items = self.oracle.items.iter();
-                let related = items.filter(|item| Oracle::relatives(value).contains(&item.said.value));
-                let due: BTreeSet<_> = related
-                    .filter(|item| self.oracle.sees(viewer, item))
-                    .map(|item| item.id)
-                    .collect();
-                if found != due || answer.found.len() != due.len() || answer.truncated != (due.len() > MATCHES_MAX) {
-                    return Err(format!(
-                        "member {viewer} looks up {} and finds {found:?}, not {due:?}",
-                        VALUES[value]
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Everybody reads to the end; then all views agree.
-    fn settle(&mut self) -> Result<(), String> {
-        self.check_lookups()?;
-        for at in 0..self.subscribers.len() {
-            self.subscribers[at].open(self.stage.hub.hub(), 0)?;
-            self.read(at, usize::MAX)?;
-            self.stage.counts.decisions += self.oracle.items.len() as u64;
-        }
-        Ok(())
-    }
-
-    /// Nothing of this history stays visible to members that join later: all is retracted but what expires far ahead of them.
-    fn clean_up(mut self) {
-        self.subscribers.clear();
-        let removed = |owner: usize| self.oracle.members[owner].standing == Standing::Removed;
-        let mut live = self
-            .oracle
-            .items
-            .iter()
-            .filter(|item| matches!(item.state, State::Active | State::Embargoed));
-        self.stage.spent |= live.any(|item| removed(item.owner));
-        for (owner, caller) in self.callers.iter().enumerate() {
-            let items = self.oracle.items.iter().filter(|item| item.owner == owner);
-            let ids: Vec<_> = items.map(|item| item.id).collect();
-            let standing = self.oracle.members[owner].standing;
-            if ids.is_empty() || standing == Standing::Removed {
-                continue;
-            }
-            self.wait(async |hub| {
-                hub.set_standing(caller.member, Standing::Active)
-                    .await
-                    .expect("the member is active");
-                let retracted = hub.hub().retract(caller, ids, drafts::text("over"), true).await;
-                retracted.expect("all is retracted");
-            });
-        }
     }
 }
 

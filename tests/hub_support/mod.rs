@@ -14,9 +14,10 @@ use clearinghouse::domain::agent::AgentName;
 use clearinghouse::domain::id::{GroupId, MemberId, Timestamp};
 use clearinghouse::domain::indicator::Text;
 use clearinghouse::domain::member::{MemberKind, Name, Role, Roles, Standing};
+use clearinghouse::domain::warning::WarningLists;
 use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::recall::RecallRules;
-use clearinghouse::hub::roster::Enrolment;
+use clearinghouse::hub::roster::{Asked, Enrolment};
 use clearinghouse::hub::{CURSOR_KEY_LEN, Caller, Hub, HubOptions};
 use clearinghouse::log::entry::{Entry, Event};
 use clearinghouse::log::{Durability, Log, Options};
@@ -93,13 +94,16 @@ impl TestHub {
     /// Admits a member, and gives a caller for it that has every role but admin.
     pub async fn member(&self, member_name: &str, kind: MemberKind) -> Caller {
         let card = self.hub().add_member(&self.admin, name(member_name), kind).await;
-        caller(card.expect("a new member").id, [Role::Publisher, Role::Subscriber])
+        caller(
+            done(card.expect("a new member")).id,
+            [Role::Publisher, Role::Subscriber],
+        )
     }
 
     /// Makes a group of members.
     pub async fn group(&self, group_name: &str, members: &[MemberId]) -> GroupId {
         let group = self.hub().create_group(&self.admin, name(group_name)).await;
-        let group = group.expect("a new group").id;
+        let group = done(group.expect("a new group")).id;
         for member in members {
             let joined = self.hub().add_to_group(&self.admin, group, *member).await;
             joined.expect("a member joins");
@@ -125,7 +129,7 @@ impl TestHub {
         let agent: AgentName = agent.parse().expect("a name for an agent");
         let invited = self.hub().invite(&self.admin, member, agent, roles, 3_600).await;
         let keys = new_key_and_csr().expect("a key");
-        let (invitation, _token) = invited.expect("an invitation");
+        let (invitation, _token) = done(invited.expect("an invitation"));
         let enrolled = self.hub().enroll(invitation, &keys.csr_pem).await;
         enrolled.expect("a certificate")
     }
@@ -144,6 +148,14 @@ impl Drop for TestHub {
         if !std::thread::panicking() {
             self.close();
         }
+    }
+}
+
+/// What was carried out at once: the hub of a test has one admin.
+pub fn done<T>(asked: Asked<T>) -> T {
+    match asked {
+        Asked::Done(done) => done,
+        Asked::Pending(card) => panic!("waits for a second admin: {card:?}"),
     }
 }
 
@@ -192,6 +204,8 @@ fn open(log: Log, dir: &Path, clock: &Clock) -> (Hub, JoinHandle<()>) {
         cursor_key: CURSOR_KEY,
         clock: clock.function(),
         certificate_lifetime_secs: 86_400,
+        warning_lists: WarningLists::default(),
+        warning_lists_strict: false,
         recall: RecallRules::DEFAULT,
         log_dir: log_path,
         reopen: Box::new(move || Log::open(&again, log_options())),

@@ -2,29 +2,22 @@
 
 use bytes::Bytes;
 use clearinghouse::domain::filter::Filter;
-use clearinghouse::domain::handling::{Audience, Handling, Tlp};
-use clearinghouse::domain::id::{GroupId, IndicatorId, MemberId, Timestamp};
+use clearinghouse::domain::handling::{Handling, Tlp};
+use clearinghouse::domain::id::{GroupId, IndicatorId};
 use clearinghouse::domain::indicator::Content;
 use clearinghouse::domain::member::{MemberKind, Role};
-use clearinghouse::domain::observable::Observable;
-use clearinghouse::domain::policy::Release;
 use clearinghouse::hub::feed::{Feed, Limits};
 use clearinghouse::hub::publish::{Item, Outcome};
-use clearinghouse::hub::{Caller, Hub, Sighting};
-use clearinghouse::log::entry::decode_indicator;
-use uuid::Uuid;
+use clearinghouse::hub::{Caller, Hub};
 
 use super::hub_support::drafts::{self, Rules};
-use super::hub_support::waiting::{poll_now, wait};
+use super::hub_support::waiting::wait;
 use super::hub_support::{TestHub, runtime};
 use super::mask::Mask;
-use super::script::{Common, Hidden, OTHERS, Observation, Other, Script, Secret, Shown, Step, VALUES};
+use super::script::{Common, OTHERS, Other, Script, Secret, Shown, Step, VALUES};
 
 /// The last is used in secret only.
 const CAMPAIGNS: [&str; 3] = ["", "Example operation", "Secret operation"];
-
-/// Longer than any script.
-const FAR_SECS: i64 = 1_000_000;
 
 /// A hub on which worlds come one after the other; none shows anything to the next.
 pub struct Stage {
@@ -33,42 +26,43 @@ pub struct Stage {
     worlds: usize,
 }
 
-struct Watched {
-    filter: Filter,
-    feed: Option<Feed>,
-    cursor: Bytes,
+pub(super) struct Watched {
+    pub filter: Filter,
+    pub feed: Option<Feed>,
+    pub cursor: Bytes,
 }
 
 /// An indicator of the others', with its owner and last revision.
 #[derive(Clone, Copy)]
-struct Held {
-    owner: usize,
-    id: IndicatorId,
-    revision: u32,
-    value: usize,
-    campaign: usize,
-    by_group: bool,
+pub(super) struct Held {
+    pub owner: usize,
+    pub id: IndicatorId,
+    pub revision: u32,
+    pub value: usize,
+    pub campaign: usize,
+    pub by_group: bool,
 }
 
-struct World<'a> {
-    stage: &'a mut Stage,
-    number: usize,
-    limits: Limits,
-    observer: Caller,
+pub(super) struct World<'a> {
+    pub stage: &'a mut Stage,
+    pub number: usize,
+    pub limits: Limits,
+    pub observer: Caller,
     /// By `Other`.
-    others: [Caller; 3],
-    left: bool,
-    shared_group: GroupId,
-    secret_groups: Vec<GroupId>,
-    watched: [Watched; 2],
+    pub others: [Caller; 3],
+    pub left: bool,
+    pub shared_group: GroupId,
+    pub secret_groups: Vec<GroupId>,
+    pub watched: [Watched; 2],
     /// What the observer sees, saw, and never saw; and its own.
-    shown: Vec<Held>,
-    lost: Vec<Held>,
-    secret: Vec<Held>,
-    own: Vec<Held>,
-    all: Vec<(usize, IndicatorId)>,
-    mask: Mask,
-    transcript: Vec<String>,
+    pub shown: Vec<Held>,
+    pub lost: Vec<Held>,
+    pub secret: Vec<Held>,
+    pub own: Vec<Held>,
+    pub all: Vec<(usize, IndicatorId)>,
+    pub agents: usize,
+    pub mask: Mask,
+    pub transcript: Vec<String>,
 }
 
 impl Stage {
@@ -159,16 +153,17 @@ impl<'a> World<'a> {
             secret: Vec::new(),
             own: Vec::new(),
             all: Vec::new(),
+            agents: 0,
             mask,
             transcript: Vec::new(),
         }
     }
 
-    fn hub(&self) -> &Hub {
+    pub(super) fn hub(&self) -> &Hub {
         self.stage.hub.hub()
     }
 
-    fn tell(&mut self, what: &str, seen: impl std::fmt::Debug) {
+    pub(super) fn tell(&mut self, what: &str, seen: impl std::fmt::Debug) {
         let line = format!("{what}: {seen:?}");
         self.transcript.push(self.mask.apply(&line));
     }
@@ -363,7 +358,8 @@ impl World<'_> {
             Secret::Enrol { member } => {
                 let roles = [Role::Subscriber].into_iter().collect();
                 let member = self.others[*member as usize].member;
-                let name = format!("agent-{}", self.transcript.len());
+                self.agents += 1;
+                let name = format!("agent-{}", self.agents);
                 wait(self.stage.hub.enrol(member, &name, roles));
             }
         }
@@ -402,7 +398,10 @@ impl World<'_> {
     fn revise(&self, held: Held, rules: Rules) -> Held {
         let content = self.content(held.value, held.campaign, rules);
         let author = &self.others[held.owner];
-        let revised = wait(self.hub().revise(author, held.id, held.revision, "".into(), content));
+        let revised = wait(
+            self.hub()
+                .revise(author, held.id, held.revision, "".into(), content, true),
+        );
         let revision = revised.map_or(held.revision, |(_, revision)| revision);
         Held { revision, ..held }
     }
@@ -416,250 +415,15 @@ impl World<'_> {
         .expect("others may retract");
     }
 
-    fn content(&self, value: usize, campaign: usize, rules: Rules) -> Content {
+    pub(super) fn content(&self, value: usize, campaign: usize, rules: Rules) -> Content {
         let handling: Handling = rules.handling().expect("handling that holds");
         let mut content = drafts::content(VALUES[value], handling);
         content.campaign = drafts::text(CAMPAIGNS[campaign]);
         content
     }
-
-    fn after_secs(&self, seconds: i64) -> Timestamp {
-        self.stage.hub.clock().now().plus_secs(seconds)
-    }
-
-    fn shown_rules(&self, shown: Shown) -> Rules {
-        let observer = || vec![self.observer.member];
-        let released = |tlp| Rules {
-            government_release: true,
-            ..Rules::open(tlp)
-        };
-        match shown {
-            Shown::ToAll => Rules::open(Tlp::Clear),
-            Shown::Green => released(Tlp::Green),
-            Shown::ByName => Rules {
-                members: observer(),
-                ..released(Tlp::Amber)
-            },
-            Shown::ByGroup => Rules {
-                groups: vec![self.shared_group],
-                ..released(Tlp::Amber)
-            },
-            Shown::Red => Rules {
-                members: observer(),
-                ..released(Tlp::Red)
-            },
-            Shown::ThroughEmbargo => Rules {
-                embargo: Some((self.after_secs(FAR_SECS), observer())),
-                ..released(Tlp::Green)
-            },
-            Shown::ForSeconds(seconds) => Rules {
-                expires_at: Some(self.after_secs(seconds)),
-                ..Rules::open(Tlp::Clear)
-            },
-        }
-    }
-
-    fn hidden_rules(&self, owner: usize, hidden: Hidden) -> Rules {
-        let another = || vec![self.others[1].member, self.others[2].member];
-        let released = |tlp| Rules {
-            government_release: true,
-            ..Rules::open(tlp)
-        };
-        let kind = self
-            .stage
-            .hub
-            .hub()
-            .members()
-            .into_iter()
-            .find(|card| card.id == self.observer.member);
-        let observer_governs = kind.is_some_and(|card| card.kind == MemberKind::Government);
-        match hidden {
-            Hidden::RedForAnother => Rules {
-                members: another(),
-                ..released(Tlp::Red)
-            },
-            Hidden::OtherGroup => Rules {
-                groups: vec![self.secret_groups[0]],
-                ..released(Tlp::Green)
-            },
-            Hidden::EmbargoedFromAll => Rules {
-                embargo: Some((self.after_secs(FAR_SECS), Vec::new())),
-                ..Rules::open(Tlp::Clear)
-            },
-            Hidden::EmbargoedForAnother => Rules {
-                embargo: Some((self.after_secs(FAR_SECS), another())),
-                ..released(Tlp::Green)
-            },
-            Hidden::NotForGovernments if observer_governs && owner != Other::Government as usize => Rules {
-                members: vec![self.observer.member],
-                ..Rules::open(Tlp::Amber)
-            },
-            Hidden::ForSeconds(seconds) => Rules {
-                members: another(),
-                expires_at: Some(self.after_secs(seconds)),
-                ..released(Tlp::Amber)
-            },
-            Hidden::NamedAnother | Hidden::NotForGovernments => Rules {
-                members: another(),
-                ..released(Tlp::Amber)
-            },
-        }
-    }
 }
 
 const OBSERVER: usize = 3;
-
-/// What the observer gets to know.
-impl World<'_> {
-    fn observe(&mut self, observation: Observation) {
-        match observation {
-            Observation::Read { feed, batches } => self.read(feed, batches),
-            Observation::Reconnect { feed } => self.watched[feed].feed = None,
-            Observation::Search { page_items } => self.search(page_items),
-            Observation::Lookup => self.look_up(),
-            Observation::Campaigns => {
-                for words in ["", "operation", "secret"] {
-                    let campaigns = wait(self.hub().campaigns(&self.observer, words));
-                    for mut campaign in campaigns.expect("the observer may read") {
-                        let publishers = self.in_order(&std::mem::take(&mut campaign.publishers));
-                        self.tell("campaign", (words, campaign, publishers));
-                    }
-                }
-            }
-            Observation::Lists => self.list(),
-            Observation::TryId => self.try_id(),
-            Observation::TryGroup => self.try_group(),
-        }
-    }
-
-    fn read(&mut self, at: usize, batches: usize) {
-        for _ in 0..batches {
-            let watched = &mut self.watched[at];
-            if watched.feed.is_none() {
-                let hub = self.stage.hub.hub();
-                let opened = hub.subscribe_within(&self.observer, watched.filter.clone(), &watched.cursor, self.limits);
-                watched.feed = Some(opened.expect("the observer may subscribe"));
-            }
-            let Some(batch) = watched.feed.as_mut().and_then(|feed| poll_now(feed.next())) else {
-                self.tell("feed", "idle");
-                return;
-            };
-            let batch = batch.expect("the observer may read");
-            watched.cursor = batch.cursor.clone();
-            let upserts: Vec<_> = batch.upserts.iter().map(sighted).collect();
-            let live = batch.live.map(|sum| sum.count);
-            self.tell("feed", (at, upserts, batch.removals, batch.cursor.len(), live));
-        }
-    }
-
-    fn search(&mut self, page_items: usize) {
-        let mut token: Option<Bytes> = None;
-        loop {
-            let page = wait(
-                self.hub()
-                    .search(&self.observer, &Filter::default(), page_items, token.as_deref()),
-            );
-            let page = page.expect("the observer may search");
-            let found: Vec<_> = page.releases.iter().map(sighted).collect();
-            let next_length = page.next.as_ref().map(Bytes::len);
-            self.tell("page", (page_items, found, next_length));
-            match page.next {
-                Some(next) => token = Some(next),
-                None => return,
-            }
-        }
-    }
-
-    fn look_up(&mut self) {
-        let values = VALUES.iter().chain(&["unknown.example"]);
-        let asked: Vec<_> = values.map(|value| Observable::parse(value).ok()).collect();
-        let answers = self
-            .hub()
-            .lookup(&self.observer, &asked)
-            .expect("the observer may look up");
-        for answer in answers {
-            let found: Vec<_> = answer
-                .found
-                .iter()
-                .map(|(relation, release)| (*relation, sighted(release)))
-                .collect();
-            self.tell("look-up", (found, answer.truncated));
-        }
-    }
-
-    fn list(&mut self) {
-        let groups = self.hub().groups(&self.observer);
-        let number = self.number.to_string();
-        for group in groups {
-            let name = group.name.as_str().replace(&number, "");
-            let members = self.in_order(&group.members);
-            self.tell("group", (group.id, name, members));
-        }
-        let agents: Vec<_> = [None, Some(self.others[0].member), Some(self.observer.member)]
-            .map(|of| self.hub().agents(&self.observer, of).len())
-            .into();
-        self.tell("agents", agents);
-    }
-
-    /// Members by their words: their ids are random, and so is the order of these.
-    fn in_order(&self, members: &[MemberId]) -> Vec<String> {
-        let mut words: Vec<_> = members
-            .iter()
-            .map(|member| self.mask.apply(&member.to_string()))
-            .collect();
-        words.sort();
-        words
-    }
-
-    fn try_id(&mut self) {
-        let nobody = IndicatorId(Uuid::now_v7());
-        let id = self.secret.last().map_or(nobody, |held| held.id);
-        let got = self
-            .hub()
-            .indicator(&self.observer, id)
-            .map(|release| sighted(&release));
-        let own = self.hub().own(&self.observer, id).map(|indicator| indicator.revision);
-        let content = self.content(0, 0, Rules::open(Tlp::Green));
-        let revised = wait(self.hub().revise(&self.observer, id, 1, "".into(), content));
-        let reason = drafts::text("no longer held");
-        let retracted = wait(self.hub().retract(&self.observer, vec![id], reason, false));
-        self.tell("id of another", (got, own, revised, retracted));
-    }
-
-    fn try_group(&mut self) {
-        let nobodys = GroupId(Uuid::now_v7());
-        let group = self.secret_groups.get(1).copied().unwrap_or(nobodys);
-        let rules = Rules {
-            groups: vec![group],
-            ..Rules::open(Tlp::Amber)
-        };
-        let item = drafts::item(self.content(0, 2, rules));
-        let outcome = wait(self.hub().publish(&self.observer, vec![Ok(item)]));
-        // Its own words come back to it, in both worlds alike.
-        self.mask.name(group.0, "the group".into());
-        self.tell("group of others", outcome);
-        self.mask.words.remove(&group.0);
-    }
-}
-
-/// All that a release holds, as text.
-fn sighted(release: &Release<Sighting>) -> String {
-    let Sighting {
-        id,
-        revision,
-        state,
-        body,
-        owner_suffix,
-    } = release.body();
-    let somebody = Audience::new(vec![MemberId(Uuid::nil())], Vec::new());
-    let indicator = decode_indicator(body, somebody.expect("one member"), Vec::new()).expect("a body");
-    let suffix_length = release.is_own().then_some(owner_suffix.len());
-    let size = body.len();
-    format!(
-        "{id} {revision} {state:?} {indicator:?} {size} {suffix_length:?} {}",
-        release.is_exportable()
-    )
-}
 
 fn wrap(number: usize, count: usize) -> Option<usize> {
     (count > 0).then(|| number % count)

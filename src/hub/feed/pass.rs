@@ -31,9 +31,16 @@ pub(super) struct Pass<'a> {
     earlier: Vec<Span>,
 }
 
+/// An indicator that may be seen, in the version that was the newest when it was gathered.
+pub(super) struct Gathered {
+    record: RecordIndex,
+    version: u32,
+    pub release: Release<Sighting>,
+}
+
 /// What a touch comes to for the subscriber.
 pub(super) enum Change {
-    Upsert(RecordIndex, Release<Sighting>),
+    Upsert(Gathered),
     Remove(IndicatorId, RemovalReason),
 }
 
@@ -41,7 +48,7 @@ pub(super) enum Change {
 #[derive(Default)]
 pub(super) struct Dealt {
     pub change: Option<Change>,
-    /// Something is left out for want of a right that the member had at `goal`, and nothing but that right's return tells of it.
+    /// Something is left out for want of a right that the member had at `goal`; perhaps nothing but its return will tell of it.
     pub owes: bool,
     subtract: Option<(IndicatorId, u32)>,
     add: Option<(IndicatorId, u32)>,
@@ -140,10 +147,10 @@ impl<'a> Pass<'a> {
         if is && (changed || self.again) {
             match self.release_now(index) {
                 Some(release) => {
-                    dealt.change = Some(Change::Upsert(index, release));
+                    dealt.change = Some(Change::Upsert(release));
                     return dealt;
                 }
-                None => dealt.owes = !self.is_touched_after_goal(index),
+                None => dealt.owes = self.lacks_right_to(at_goal),
             }
         }
         let is_held = match was {
@@ -156,18 +163,39 @@ impl<'a> Pass<'a> {
         dealt
     }
 
+    /// Brings what was gathered before to its newest version. An error where it may not be seen any more: whether something is owed
+    /// because of that.
+    pub fn refresh(&self, gathered: &mut Gathered) -> Result<(), bool> {
+        match self.release_now(gathered.record) {
+            Some(newest) => {
+                *gathered = newest;
+                Ok(())
+            }
+            None => {
+                let record = self.indicators.record(gathered.record);
+                let version = record.at(gathered.version + 1);
+                Err(version.is_some_and(|version| self.lacks_right_to(version)))
+            }
+        }
+    }
+
     /// The newest version, if it may be seen now and passes the filter.
-    pub fn release_now(&self, index: RecordIndex) -> Option<Release<Sighting>> {
+    fn release_now(&self, index: RecordIndex) -> Option<Gathered> {
         let record = self.indicators.record(index);
         let version = &record.current;
         let sighting = Sighting::new(self.indicators, record, version);
         let release = policy::evaluate(self.member.viewer(), &self.indicators.subject(version), sighting)?;
-        passes(self.indicators, self.filter, version).then_some(release)
+        passes(self.indicators, self.filter, version).then_some(Gathered {
+            record: index,
+            version: version.ordinal,
+            release,
+        })
     }
 
-    /// Whether the next pass will deal with an indicator of itself.
-    pub fn is_touched_after_goal(&self, index: RecordIndex) -> bool {
-        self.indicators.record(index).current.ordinal >= self.goal
+    /// Of a version that could be seen: whether it is a right that is missing now. What became of the indicator since must not be
+    /// asked here, for without the right it is not the member's to know.
+    fn lacks_right_to(&self, version: &Version) -> bool {
+        !self.sees(Some(self.member.viewer()), version)
     }
 
     /// Whether an earlier stream may have brought the indicator after the moment that the cursor stands for: the line was out,
