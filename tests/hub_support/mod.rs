@@ -17,9 +17,10 @@ use clearinghouse::domain::member::{MemberKind, Name, Role, Roles, Standing};
 use clearinghouse::domain::warning::WarningLists;
 use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::recall::RecallRules;
-use clearinghouse::hub::roster::{Asked, Enrolment};
+use clearinghouse::hub::roster::Asked;
+use clearinghouse::hub::roster::Enrolment;
 use clearinghouse::hub::{CURSOR_KEY_LEN, Caller, Hub, HubOptions};
-use clearinghouse::log::entry::{Entry, Event};
+use clearinghouse::log::entry::{CertificateIssued, Entry, Event};
 use clearinghouse::log::{Durability, Log, Options};
 use clearinghouse::pki::{Authority, ConnectionLimits, ConnectionRegistry, new_key_and_csr};
 use tempfile::TempDir;
@@ -54,6 +55,7 @@ impl TestHub {
                 name: name("Operator"),
                 kind: MemberKind::Research,
             },
+            Event::CertificateIssued(Box::new(certificate_of(&admin))),
         ];
         let at = clock.now();
         let entries: Vec<_> = events
@@ -151,14 +153,6 @@ impl Drop for TestHub {
     }
 }
 
-/// What was carried out at once: the hub of a test has one admin.
-pub fn done<T>(asked: Asked<T>) -> T {
-    match asked {
-        Asked::Done(done) => done,
-        Asked::Pending(card) => panic!("waits for a second admin: {card:?}"),
-    }
-}
-
 /// A caller as the hub makes it of a certificate.
 pub fn caller(member: MemberId, roles: impl IntoIterator<Item = Role>) -> Caller {
     Caller {
@@ -166,6 +160,21 @@ pub fn caller(member: MemberId, roles: impl IntoIterator<Item = Role>) -> Caller
         agent: "agent".parse().expect("a name for an agent"),
         roles: roles.into_iter().collect(),
         certificate_ends: Timestamp(i64::MAX),
+    }
+}
+
+/// What the log holds of an agent that enrolled: who changes the roster must be known to it.
+fn certificate_of(caller: &Caller) -> CertificateIssued {
+    CertificateIssued {
+        member: caller.member,
+        agent: caller.agent.clone(),
+        roles: caller.roles,
+        serial: vec![1],
+        not_before: Clock::START,
+        not_after: caller.certificate_ends,
+        public_key_sha256: [0; 32],
+        invitation: None,
+        certificate: Vec::new(),
     }
 }
 
@@ -204,13 +213,21 @@ fn open(log: Log, dir: &Path, clock: &Clock) -> (Hub, JoinHandle<()>) {
         cursor_key: CURSOR_KEY,
         clock: clock.function(),
         certificate_lifetime_secs: 86_400,
+        recall: RecallRules::DEFAULT,
         warning_lists: WarningLists::default(),
         warning_lists_strict: false,
-        recall: RecallRules::DEFAULT,
         log_dir: log_path,
         reopen: Box::new(move || Log::open(&again, log_options())),
     };
     Hub::open(log, options).expect("the log can be folded")
+}
+
+/// What was asked for, of a hub whose one admin needs no second.
+fn done<T>(asked: Asked<T>) -> T {
+    match asked {
+        Asked::Done(done) => done,
+        Asked::Pending(_) => panic!("a change waits for a second admin"),
+    }
 }
 
 /// One authority for all hubs of a test program: keys are slow to make.
