@@ -1,3 +1,7 @@
 //! The binary: runs the command line and maps the error to an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    clearinghouse::cli::run(std::env::args_os())
+}

@@ -7,9 +7,11 @@ pub mod violation;
 
 pub mod observable;
 
+pub mod assessment;
 pub mod handling;
 pub mod indicator;
 pub mod member;
+pub mod subscription;
 
 pub mod policy;
 

@@ -62,6 +62,27 @@ impl FeedService for Service {
         tokio::spawn(send_all(feed, peer, until_live, responses));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
+
+    async fn acknowledge(
+        &self,
+        _: Request<wire::AcknowledgeRequest>,
+    ) -> Result<Response<wire::AcknowledgeResponse>, Status> {
+        Err(Status::unimplemented("soon"))
+    }
+
+    async fn list_subscriptions(
+        &self,
+        _: Request<wire::ListSubscriptionsRequest>,
+    ) -> Result<Response<wire::ListSubscriptionsResponse>, Status> {
+        Err(Status::unimplemented("soon"))
+    }
+
+    async fn drop_subscription(
+        &self,
+        _: Request<wire::DropSubscriptionRequest>,
+    ) -> Result<Response<wire::DropSubscriptionResponse>, Status> {
+        Err(Status::unimplemented("soon"))
+    }
 }
 
 async fn send_all(

@@ -47,6 +47,7 @@ impl MembershipService for Service {
             .map_err(status::from_hub)?;
         Ok(Response::new(wire::AddMemberResponse {
             member: Some(convert::member(&member)),
+            pending: None,
         }))
     }
 
@@ -91,6 +92,7 @@ impl MembershipService for Service {
         let member = changed.map_err(status::from_hub)?;
         Ok(Response::new(wire::ResumeMemberResponse {
             member: Some(convert::member(&member)),
+            pending: None,
         }))
     }
 
@@ -105,6 +107,7 @@ impl MembershipService for Service {
         let member = changed.map_err(status::from_hub)?;
         Ok(Response::new(wire::RemoveMemberResponse {
             member: Some(convert::member(&member)),
+            pending: None,
         }))
     }
 
@@ -118,6 +121,7 @@ impl MembershipService for Service {
         let group = self.hub.create_group(&caller, name).await.map_err(status::from_hub)?;
         Ok(Response::new(wire::CreateGroupResponse {
             group: Some(convert::group(&group)),
+            pending: None,
         }))
     }
 
@@ -145,6 +149,7 @@ impl MembershipService for Service {
             .map_err(status::from_hub)?;
         Ok(Response::new(wire::AddGroupMemberResponse {
             group: Some(convert::group(&group)),
+            pending: None,
         }))
     }
 
@@ -162,6 +167,7 @@ impl MembershipService for Service {
             .map_err(status::from_hub)?;
         Ok(Response::new(wire::RemoveGroupMemberResponse {
             group: Some(convert::group(&group)),
+            pending: None,
         }))
     }
 
@@ -193,6 +199,7 @@ impl MembershipService for Service {
             token: token.to_string(),
             expires_at: Some(convert::time(token.not_after())),
             invitation_id: invitation.to_string(),
+            pending: None,
         }))
     }
 
@@ -244,6 +251,41 @@ impl MembershipService for Service {
             certificate_chain_pem: chain_pem,
             expires_at: Some(convert::time(agent.expires_at)),
         }))
+    }
+
+    async fn rename_member(
+        &self,
+        _: Request<wire::RenameMemberRequest>,
+    ) -> Result<Response<wire::RenameMemberResponse>, Status> {
+        Err(Status::unimplemented("soon"))
+    }
+
+    async fn list_member_history(
+        &self,
+        _: Request<wire::ListMemberHistoryRequest>,
+    ) -> Result<Response<wire::ListMemberHistoryResponse>, Status> {
+        Err(Status::unimplemented("soon"))
+    }
+
+    async fn list_pending_changes(
+        &self,
+        _: Request<wire::ListPendingChangesRequest>,
+    ) -> Result<Response<wire::ListPendingChangesResponse>, Status> {
+        Err(Status::unimplemented("soon"))
+    }
+
+    async fn approve_change(
+        &self,
+        _: Request<wire::ApproveChangeRequest>,
+    ) -> Result<Response<wire::ApproveChangeResponse>, Status> {
+        Err(Status::unimplemented("soon"))
+    }
+
+    async fn reject_change(
+        &self,
+        _: Request<wire::RejectChangeRequest>,
+    ) -> Result<Response<wire::RejectChangeResponse>, Status> {
+        Err(Status::unimplemented("soon"))
     }
 }
 

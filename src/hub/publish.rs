@@ -251,6 +251,7 @@ fn prepare(
         published_at: now,
         revised_at: now,
         retraction_reason: Text::default(),
+        warnings: Vec::new(),
     };
     let stored = Box::new(StoredIndicator::new(indicator));
     let event = Event::IndicatorPublished {

@@ -35,6 +35,7 @@ pub fn draft(draft: wire::IndicatorDraft) -> Result<Content, Violation> {
         evidence,
         handling,
         hash_quality,
+        independent,
     } = draft;
     let observable = observable(&raw, kind)?;
     let first_seen = first_seen.map(|time| moment("first_seen", time)).transpose()?;
@@ -45,6 +46,7 @@ pub fn draft(draft: wire::IndicatorDraft) -> Result<Content, Violation> {
     let handling = handling.ok_or_else(|| Violation::new("handling", "must be given: who may see it?"))?;
     Ok(Content {
         hash_quality: quality(&observable, hash_quality)?,
+        independent,
         observable,
         raw: Text::parse("raw", &raw)?,
         verdict: optional(&Verdict::ALL, "verdict", verdict)?.unwrap_or(Verdict::Suspected),

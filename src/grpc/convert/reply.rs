@@ -77,6 +77,7 @@ pub fn outcome(outcome: Outcome) -> wire::PublishResult {
         Outcome::Accepted { id, revision } => Wire::Accepted(wire::Accepted {
             id: id.to_string(),
             revision,
+            warnings: Vec::new(),
         }),
         Outcome::Duplicate { id, revision } => Wire::Duplicate(wire::Duplicate {
             id: id.to_string(),

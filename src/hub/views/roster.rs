@@ -210,7 +210,21 @@ impl Roster {
                 }
                 false
             }
-            Event::HubCreated { .. }
+            Event::MemberRenamed { member, name } => {
+                if let Some(record) = self.members.get_mut(member) {
+                    record.name = name.clone();
+                }
+                false
+            }
+            Event::ChangeProposed { .. }
+            | Event::ChangeSettled { .. }
+            | Event::AssessmentMade(_)
+            | Event::SubscriptionAttached { .. }
+            | Event::SubscriptionDetached { .. }
+            | Event::SubscriptionAcknowledged { .. }
+            | Event::SubscriptionDropped { .. }
+            | Event::IndicatorsDisclosed { .. }
+            | Event::HubCreated { .. }
             | Event::IndicatorPublished { .. }
             | Event::IndicatorRevised { .. }
             | Event::IndicatorRetracted { .. }
