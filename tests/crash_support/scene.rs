@@ -26,7 +26,7 @@ const PAGE_ITEMS: u32 = 1_000;
 
 pub struct Scene {
     pub publishers: Vec<Publisher>,
-    subscriber: Credentials,
+    pub subscriber: Credentials,
     pub mirror: Mirror,
     /// Sizes and roots that the hub told its clients.
     told: Vec<(u64, Hash)>,

@@ -25,13 +25,23 @@ const EPOCH_ENTRIES: &str = "CLEARINGHOUSE_TEST_EPOCH_ENTRIES";
 const BALLAST_BYTES: &str = "CLEARINGHOUSE_TEST_BALLAST_BYTES";
 
 /// What the child says on its standard output, before its address and its process id.
-const LISTENING: &str = "listening on ";
+const LISTENING: &str = "listening on https://";
 /// What it says before it opens the log.
 const OPENING: &str = "opening";
+
+/// What a child is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `clearinghouse serve`, as members run it. Of the rest of [`Run`] only `under` applies to it.
+    Clearinghouse,
+    /// This test binary, where the log's options matter.
+    Test,
+}
 
 /// How a child is run.
 #[derive(Clone)]
 pub struct Run<'a> {
+    pub program: Program,
     pub durability: Durability,
     /// An epoch with so many entries is sealed.
     pub epoch_entries: u64,
@@ -43,6 +53,7 @@ pub struct Run<'a> {
 impl Default for Run<'_> {
     fn default() -> Self {
         Run {
+            program: Program::Test,
             durability: Durability::Full,
             epoch_entries: Options::default().epoch_entries_max,
             ballast_bytes: 0,
@@ -110,15 +121,21 @@ struct Process {
 
 impl Process {
     fn spawn(dir: &Path, run: &Run<'_>) -> Process {
-        let program = std::env::current_exe().unwrap();
+        let program = match run.program {
+            Program::Clearinghouse => PathBuf::from(env!("CARGO_BIN_EXE_clearinghouse")),
+            Program::Test => std::env::current_exe().unwrap(),
+        };
         let mut command = Command::new(run.under.first().map_or(program.as_os_str(), OsStr::new));
         if let Some((_, arguments)) = run.under.split_first() {
             command.args(arguments).arg(&program);
         }
         // Not in the hub's directory, whose disk may be full.
         let complaints = NamedTempFile::new().unwrap();
+        match run.program {
+            Program::Clearinghouse => command.args(["serve", "--listen", "127.0.0.1:0", "--dir"]).arg(dir),
+            Program::Test => command.args([ENTRY, "--exact", "--ignored", "--nocapture", "--test-threads=1"]),
+        };
         command
-            .args([ENTRY, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
             .env(DIR, dir)
             .env(EPOCH_ENTRIES, run.epoch_entries.to_string())
             .env(BALLAST_BYTES, run.ballast_bytes.to_string())
@@ -176,6 +193,7 @@ impl Drop for Process {
 /// The harness's end of a child that listens.
 pub struct ChildHub {
     process: Process,
+    program: Program,
     /// Of the hub itself, where another program runs it.
     pid: u32,
     /// For its clients.
@@ -185,16 +203,26 @@ pub struct ChildHub {
 impl ChildHub {
     /// Starts the hub in `dir` and waits until it listens.
     pub fn start(dir: &Path, run: &Run<'_>) -> ChildHub {
+        ChildHub::try_start(dir, run).unwrap_or_else(|complaints| panic!("the hub did not start: {complaints}"))
+    }
+
+    /// The same, where it may be that it does not start. Then what it complained of is the error.
+    pub fn try_start(dir: &Path, run: &Run<'_>) -> Result<ChildHub, String> {
         let mut process = Process::spawn(dir, run);
         let Some(line) = process.await_line(LISTENING) else {
-            panic!("the hub did not start: {}", process.complaints());
+            process.end();
+            return Err(process.complaints());
         };
-        let (address, pid) = line.split_once(" as ").unwrap();
-        ChildHub {
-            pid: pid.parse().unwrap(),
+        let (address, pid) = match line.split_once(" as ") {
+            Some((address, pid)) => (address, pid.parse().unwrap()),
+            None => (&*line, process.child.id()),
+        };
+        Ok(ChildHub {
+            program: run.program,
+            pid,
             hub: TestHub::at(address.parse().unwrap(), dir),
             process,
-        }
+        })
     }
 
     /// Starts it, and kills it as it sets about opening the log.
@@ -214,9 +242,13 @@ impl ChildHub {
         self.process.kill();
     }
 
-    /// Lets it stop in order.
+    /// Lets it stop in order. The test binary stops when its input closes, the other at a signal.
     pub fn stop(mut self) {
         self.process.input = None;
+        if self.program == Program::Clearinghouse {
+            let told = Command::new("kill").args(["-TERM", &self.pid.to_string()]).status();
+            assert!(told.unwrap().success());
+        }
         let ended = self.process.end();
         assert!(ended.success(), "{ended}: {}", self.complaints());
     }
