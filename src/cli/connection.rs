@@ -13,6 +13,8 @@ use super::failure::Failure;
 use super::output::Output;
 use super::profile::{Profile, Validity};
 use super::time;
+use crate::grpc::wire::assessment_service_client::AssessmentServiceClient;
+use crate::grpc::wire::disclosure_service_client::DisclosureServiceClient;
 use crate::grpc::wire::enrolment_service_client::EnrolmentServiceClient;
 use crate::grpc::wire::feed_service_client::FeedServiceClient;
 use crate::grpc::wire::membership_service_client::MembershipServiceClient;
@@ -138,6 +140,16 @@ impl Connection {
     /// Reading.
     pub fn queries(&self) -> QueryServiceClient<Channel> {
         QueryServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Reactions to indicators.
+    pub fn assessments(&self) -> AssessmentServiceClient<Channel> {
+        AssessmentServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// What crossed to governments.
+    pub fn disclosures(&self) -> DisclosureServiceClient<Channel> {
+        DisclosureServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Members, groups, agents.

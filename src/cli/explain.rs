@@ -134,7 +134,9 @@ pub fn retry_after_ms(status: &Status) -> Option<u64> {
 
 /// Whether the hub refused the cursor itself, so that a snapshot helps.
 pub fn refuses_cursor(status: &Status) -> bool {
-    status.get_details_error_info().is_some_and(|info| info.reason == "CURSOR_REFUSED")
+    status
+        .get_details_error_info()
+        .is_some_and(|info| info.reason == "CURSOR_REFUSED")
 }
 
 /// Whether the same call may succeed later.

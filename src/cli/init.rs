@@ -12,8 +12,10 @@ use crate::serve::{self, InitError, InitRequest};
 
 /// Create a hub: its authority, its certificate and the first admin's profile
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  clearinghouse init --dir hub --name \"Election Integrity Exchange\" --host hub.example\n  \
-clearinghouse serve --dir hub\n\nThe admin's profile is DIR/admin. DIR/admin/ca.pem is what members need to recognise the hub.")]
+#[command(
+    after_help = "Example:\n  clearinghouse init --dir hub --name \"Election Integrity Exchange\" --host hub.example\n  \
+clearinghouse serve --dir hub\n\nThe admin's profile is DIR/admin. DIR/admin/ca.pem is what members need to recognise the hub."
+)]
 pub struct Init {
     /// The hub's directory, which must be empty or not exist
     #[arg(long, value_name = "DIR")]
@@ -29,7 +31,11 @@ pub struct Init {
 impl Init {
     /// Runs it.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let request = InitRequest { dir: self.dir, name: self.name, hosts: self.host };
+        let request = InitRequest {
+            dir: self.dir,
+            name: self.name,
+            hosts: self.host,
+        };
         let made = serve::init(&request).map_err(|error| match error {
             InitError::Value(violation) => Failure::Usage(violation.to_string()),
             error => Failure::Failed(error.to_string()),

@@ -32,16 +32,68 @@ pub fn lookup_result(result: &wire::LookupResult, directory: &Directory) -> Valu
         reason,
         matches,
         truncated,
+        corroboration,
     } = result;
     let observable = observable
         .as_ref()
         .map(|observable| self::observable(observable, observable_id));
     let matches: Vec<Value> = matches.iter().map(|one| matched(one, directory)).collect();
     let mut value = json!({"raw": raw, "observable": observable, "matches": matches, "truncated": truncated});
+    if let Some(corroboration) = corroboration {
+        value["corroboration"] = self::corroboration(corroboration);
+    }
     if !reason.is_empty() {
         value["reason"] = json!(reason);
     }
     value
+}
+
+/// What the sources of an observable amount to for the caller.
+pub fn corroboration(corroboration: &wire::Corroboration) -> Value {
+    let wire::Corroboration {
+        observers,
+        disputes,
+        contested,
+    } = corroboration;
+    json!({"observers": observers, "disputes": disputes, "contested": contested})
+}
+
+/// An assessment.
+pub fn assessment(assessment: &wire::Assessment, directory: &Directory) -> Value {
+    let wire::Assessment {
+        indicator_id,
+        member_id,
+        member_kind,
+        verdict,
+        independent,
+        note,
+        claim_review,
+        government_release,
+        made_at,
+    } = assessment;
+    let review = claim_review.as_ref().map(|review| {
+        let wire::ClaimReview {
+            url,
+            rating,
+            language,
+            claim,
+        } = review;
+        json!({"url": url, "rating": rating, "language": language, "claim": claim})
+    });
+    json!({
+        "indicator_id": indicator_id,
+        "member": {
+            "id": member_id,
+            "name": directory.member(member_id).map(|member| member.name.as_str()),
+            "kind": words::member_kind(*member_kind),
+        },
+        "verdict": words::assessment_verdict(*verdict),
+        "independent": independent,
+        "note": note,
+        "claim_review": review,
+        "government_release": government_release,
+        "made_at": moment(made_at),
+    })
 }
 
 /// A member.

@@ -31,6 +31,8 @@ mod group;
 mod invite;
 mod member;
 
+mod assess;
+mod disclosure;
 mod import;
 mod publish;
 mod retract;
@@ -110,6 +112,9 @@ enum Command {
     Import(import::Import),
     Revise(revise::Revise),
     Retract(retract::Retract),
+    Assess(assess::Assess),
+    Assessments(assess::Assessments),
+    Disclosure(disclosure::DisclosureCommand),
     Subscribe(subscribe::Subscribe),
     Lookup(query::Lookup),
     Get(query::Get),
@@ -165,6 +170,9 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Import(command) => online(command.run(context)),
         Command::Revise(command) => online(command.run(context)),
         Command::Retract(command) => online(command.run(context)),
+        Command::Assess(command) => online(command.run(context)),
+        Command::Assessments(command) => online(command.run(context)),
+        Command::Disclosure(command) => online(command.run(context)),
         Command::Subscribe(command) => online(command.run(context)),
         Command::Lookup(command) => online(command.run(context)),
         Command::Get(command) => online(command.run(context)),
@@ -179,7 +187,10 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
 
 fn online(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     // Two workers: a reader of stdout that dawdles blocks one, and the other keeps the connection alive.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| Failure::of("cannot start", error))?;
     let ended = runtime.block_on(command);
     // A read of stdin that blocks must not keep the program alive.

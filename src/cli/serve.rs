@@ -63,7 +63,13 @@ async fn until_stopped(config: Config, context: &Context) -> Result<(), Failure>
         let reload = reload.clone();
         Box::pin(async move { reload.notified().await })
     };
-    let served = serve::run(config, |address| announce(context, address), next_reload, asked.notified()).await;
+    let served = serve::run(
+        config,
+        |address| announce(context, address),
+        next_reload,
+        asked.notified(),
+    )
+    .await;
     listening.abort();
     served.map_err(|error| Failure::Failed(error.to_string()))
 }
@@ -71,5 +77,7 @@ async fn until_stopped(config: Config, context: &Context) -> Result<(), Failure>
 /// A reader of stdout that has gone must not stop the hub.
 fn announce(context: &Context, address: SocketAddr) {
     let url = format!("https://{address}");
-    let _ = context.output.result(&json!({"listening": url}), || format!("listening on {url}"));
+    let _ = context
+        .output
+        .result(&json!({"listening": url}), || format!("listening on {url}"));
 }

@@ -13,7 +13,9 @@ use crate::{log, serve};
 
 /// Re-derive every hash of the log and name the first bad entry
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  clearinghouse verify --dir hub --json\n\nThe hub must not be running. Exit code 1 if anything is wrong.")]
+#[command(
+    after_help = "Example:\n  clearinghouse verify --dir hub --json\n\nThe hub must not be running. Exit code 1 if anything is wrong."
+)]
 pub struct Verify {
     /// The hub's directory
     #[arg(long, value_name = "DIR")]
@@ -34,11 +36,17 @@ impl Verify {
                     "entries_beyond_head": report.entries_beyond_head,
                 });
                 context.output.result(&value, || {
-                    format!("the log is whole: {} entries, root {}", report.head.size, json::hex(&report.head.root))
+                    format!(
+                        "the log is whole: {} entries, root {}",
+                        report.head.size,
+                        json::hex(&report.head.root)
+                    )
                 })
             }
             Err(error) if context.output.is_json() => {
-                context.output.object(&json!({"ok": false, "error": error.to_string()}))?;
+                context
+                    .output
+                    .object(&json!({"ok": false, "error": error.to_string()}))?;
                 Err(Failure::Failed(plain(&error.to_string())))
             }
             Err(error) => Err(Failure::Failed(plain(&error.to_string()))),

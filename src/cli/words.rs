@@ -3,6 +3,7 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::domain::assessment::AssessmentVerdict;
 use crate::domain::handling::Tlp;
 use crate::domain::indicator::{Severity, Verdict};
 use crate::domain::member::{MemberKind, Role};
@@ -23,6 +24,11 @@ pub fn tlp_parser() -> impl TypedValueParser<Value = Number> {
 /// Reads a verdict.
 pub fn verdict_parser() -> impl TypedValueParser<Value = Number> {
     parser(&Verdict::ALL, Verdict::name)
+}
+
+/// Reads an assessment's verdict.
+pub fn assessment_verdict_parser() -> impl TypedValueParser<Value = Number> {
+    parser(&AssessmentVerdict::ALL, AssessmentVerdict::name)
 }
 
 /// Reads a severity.
@@ -53,6 +59,11 @@ pub fn tlp(number: Number) -> &'static str {
 /// The word for a verdict.
 pub fn verdict(number: Number) -> &'static str {
     word(&Verdict::ALL, Verdict::name, number).unwrap_or(UNKNOWN)
+}
+
+/// The word for an assessment's verdict.
+pub fn assessment_verdict(number: Number) -> &'static str {
+    word(&AssessmentVerdict::ALL, AssessmentVerdict::name, number).unwrap_or(UNKNOWN)
 }
 
 /// The word for a severity; nothing where none is stated.

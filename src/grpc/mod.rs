@@ -20,6 +20,8 @@ mod status;
 
 mod access;
 
+mod assessment_service;
+mod disclosure_service;
 mod enrolment_service;
 mod feed_service;
 mod membership_service;
@@ -49,6 +51,8 @@ macro_rules! limited {
 
 /// All services of the door behind the check of who calls. What is not found is answered as gRPC wants it, or as 404.
 pub fn router(hub: &Hub) -> Router {
+    use server::assessment_service_server::AssessmentServiceServer;
+    use server::disclosure_service_server::DisclosureServiceServer;
     use server::enrolment_service_server::EnrolmentServiceServer;
     use server::feed_service_server::FeedServiceServer;
     use server::membership_service_server::MembershipServiceServer;
@@ -78,6 +82,12 @@ pub fn router(hub: &Hub) -> Router {
         .add_service(limited!(EnrolmentServiceServer::new(enrolment_service::Service::new(
             hub.clone()
         ))))
+        .add_service(limited!(AssessmentServiceServer::new(
+            assessment_service::Service::new(hub.clone())
+        )))
+        .add_service(limited!(DisclosureServiceServer::new(
+            disclosure_service::Service::new(hub.clone())
+        )))
         .add_service(health);
     match reflection {
         Ok(reflection) => {

@@ -47,7 +47,7 @@ impl QueryService for Service {
         let kind = convert::optional_kind("kind", kind).map_err(status::invalid)?;
         let understood: Vec<Result<Observable, String>> = values.iter().map(|value| understand(kind, value)).collect();
         let observables: Vec<_> = understood.iter().map(|value| value.as_ref().ok().cloned()).collect();
-        let matches = self.hub.lookup(&caller, &observables).map_err(status::from_hub)?;
+        let matches = self.hub.lookup(&caller, &observables).await.map_err(status::from_hub)?;
         let mut response = Encoded::default();
         for ((raw, understood), matches) in values.into_iter().zip(understood).zip(matches) {
             response.push_field(RESULTS, &lookup_result(raw, understood, &matches).into_parts());
@@ -59,7 +59,7 @@ impl QueryService for Service {
         let caller = access::caller(&request)?;
         let wire::GetIndicatorRequest { id } = request.into_inner();
         let id = convert::id::<IndicatorId>("id", &id).map_err(status::invalid)?;
-        let release = self.hub.indicator(&caller, id).map_err(status::from_hub)?;
+        let release = self.hub.indicator(&caller, id).await.map_err(status::from_hub)?;
         let mut response = Encoded::default();
         response.push_field(INDICATOR, &convert::indicator_parts(&release));
         Ok(Response::new(response))
@@ -79,14 +79,7 @@ impl QueryService for Service {
             None => Filter::default(),
             Some(filter) => convert::filter(filter).map_err(|violation| status::invalid(violation.within("filter")))?,
         };
-        let page_items = match page_size as usize {
-            0 => PAGE_ITEMS_DEFAULT,
-            size if size <= PAGE_ITEMS_MAX => size,
-            size => {
-                let reason = format!("is {size}, must be at most {PAGE_ITEMS_MAX}");
-                return Err(status::invalid(Violation::new("page_size", reason)));
-            }
-        };
+        let page_items = page_items(page_size, PAGE_ITEMS_MAX)?;
         let token = page_token_bytes(&page_token)?;
         let page = self
             .hub
@@ -176,6 +169,10 @@ fn lookup_result(raw: String, understood: Result<Observable, String>, matches: &
     let mut head = wire::LookupResult {
         raw,
         truncated: matches.truncated,
+        corroboration: understood
+            .as_ref()
+            .ok()
+            .map(|_| convert::corroboration(matches.corroboration)),
         ..Default::default()
     };
     match &understood {
@@ -199,7 +196,20 @@ fn lookup_result(raw: String, understood: Result<Observable, String>, matches: &
     result
 }
 
-fn page_token_bytes(token: &str) -> Result<Option<Vec<u8>>, Status> {
+/// The number of items asked for, within the maximum.
+pub(super) fn page_items(page_size: u32, items_max: usize) -> Result<usize, Status> {
+    match page_size as usize {
+        0 => Ok(PAGE_ITEMS_DEFAULT),
+        size if size <= items_max => Ok(size),
+        size => {
+            let reason = format!("is {size}, must be at most {items_max}");
+            Err(status::invalid(Violation::new("page_size", reason)))
+        }
+    }
+}
+
+/// The bytes of a page token; none for the first page.
+pub(super) fn page_token_bytes(token: &str) -> Result<Option<Vec<u8>>, Status> {
     if token.is_empty() {
         return Ok(None);
     }

@@ -121,7 +121,8 @@ impl Feed {
     }
 
     /// The next batch: at once while there is something to catch up with, then as changes come, and at least every
-    /// [`HEARTBEAT`]. It ends with an error once the member may no longer read. Cancel-safe.
+    /// [`HEARTBEAT`]. It ends with an error once the member may no longer read. A call that is dropped before it ends may take a batch
+    /// with it: then the feed must be opened anew from the last cursor.
     pub async fn next(&mut self) -> Result<Batch, HubError> {
         let heartbeat = tokio::time::sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
@@ -131,6 +132,7 @@ impl Feed {
             let caught_up = batch.live.is_some();
             if !batch.upserts.is_empty() || !batch.removals.is_empty() || (caught_up && !self.announced_live) {
                 self.announced_live = caught_up;
+                self.hub.disclose(self.member, &batch.upserts).await?;
                 return Ok(batch);
             }
             if !caught_up || self.position.goal < head {

@@ -6,11 +6,13 @@ pub mod error;
 mod sequencer;
 mod views;
 
+pub mod assess;
 pub mod publish;
 pub mod roster;
 
 mod cursor;
 pub mod digest;
+pub mod disclosure;
 pub mod feed;
 pub mod query;
 

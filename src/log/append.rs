@@ -9,7 +9,7 @@ use rand::RngCore;
 
 use super::batch::{Batch, ENTRY_BYTES_MAX, Stored, VALUE_BYTES_MAX, chain_after};
 use super::epoch::{self, Place, Span};
-use super::error::{AppendError, CloseError, Stop};
+use super::error::{AppendError, CloseError, DiskError, OpenError, Stop};
 use super::merkle::Hash;
 use super::read::LogReader;
 use super::shared::{Body, Epoch};
@@ -119,20 +119,37 @@ impl Log {
         if entries < self.options.epoch_entries_max && bytes < self.options.epoch_bytes_max {
             return;
         }
-        if let Err(reason) = self.begin_epoch() {
-            // The append that came before is durable and stays acknowledged. The old epoch goes on growing, and the
-            // next append tries again; if the disk is to blame, that append will say so.
-            tracing::warn!(%reason, "a new epoch could not be begun");
+        if let Err(error) = self.begin_epoch() {
+            // The append that came before is durable and stays acknowledged. If a new epoch was not begun, the old one
+            // goes on growing, and the next append tries again; if the disk is to blame, that append will say so.
+            tracing::warn!(%error, "the change of epochs was not completed");
         }
     }
 
     /// Begin the next epoch and seal the one before. A crash in between leaves two unsealed epochs, and opening seals
     /// the first.
-    fn begin_epoch(&mut self) -> Result<(), String> {
+    fn begin_epoch(&mut self) -> Result<(), OpenError> {
         let head = self.head();
+        let first = Seq(head.size);
         // A sealed epoch beyond the head would look like damage: the head must be on disk first.
-        self.head_file.write_and_sync(&head).map_err(|stop| stop.to_string())?;
-        let (place, store) = epoch::create(&self.shared.log_dir, Seq(head.size)).map_err(|error| error.to_string())?;
+        if let Err(stop) = self.head_file.write_and_sync(&head) {
+            return Err(OpenError::Disk(self.stop_with(stop)));
+        }
+        let (place, store) = match epoch::create(&self.shared.log_dir, first) {
+            Ok(created) => created,
+            Err(error) => {
+                let place = Place::new(&self.shared.log_dir, first);
+                let error = epoch::from_store(error, first, None);
+                if place.dir.exists() {
+                    // Neither begun nor taken back: appends to the old epoch would run into the new one's place.
+                    self.stop_with(Stop {
+                        full: false,
+                        reason: error.to_string(),
+                    });
+                }
+                return Err(error);
+            }
+        };
         let body = Body::Growing(Arc::clone(&store));
         self.shared.view_mut().epochs.push(Epoch {
             place: place.clone(),
@@ -147,9 +164,14 @@ impl Log {
             },
         );
         let span = Span::new(full.place.first, full.chain_before, &self.shared.view().fold);
-        self.shared
-            .seal(&full.place, &full.store, span)
-            .map_err(|error| error.to_string())
+        self.shared.seal(&full.place, &full.store, span)
+    }
+
+    fn stop_with(&mut self, stop: Stop) -> DiskError {
+        tracing::error!(reason = %stop.reason, "the log stopped");
+        let error = stop.clone().into_disk_error(&self.shared.log_dir);
+        self.stop = Some(stop);
+        error
     }
 
     /// Stop cleanly, so that the next start need not read the log. Readers get

@@ -71,6 +71,19 @@ impl Place {
     fn before_open(&self) -> PathBuf {
         self.dir.join("before-open")
     }
+
+    fn before_open_partial(&self) -> PathBuf {
+        self.dir.join("before-open.partial")
+    }
+
+    /// The store that counts while the epoch grows: the copy, if a crash interrupted recovery.
+    pub(super) fn unsealed(&self) -> PathBuf {
+        if self.before_open().exists() {
+            self.before_open()
+        } else {
+            self.active()
+        }
+    }
 }
 
 /// Where a fold over the log stands: what comes next must continue this.
@@ -126,34 +139,53 @@ pub(super) fn create(log_dir: &Path, first: Seq) -> Result<(Place, Arc<Store>), 
     let partial = place.dir.with_extension("partial");
     disk::remove_tree(&partial)?;
     std::fs::create_dir(&partial).on("create directory", &partial)?;
-    // The store is opened once to be made, and again under its final name: sled remembers paths.
+    // The first opening makes the store, the second takes the room of its first segment: a disk without that room has
+    // to say so before the epoch exists. The third is under the final name, for sled remembers paths.
+    drop(Store::open(&partial.join("active"))?);
     drop(Store::open(&partial.join("active"))?);
     disk::sync_tree(&partial)?;
     disk::rename(&partial, &place.dir)?;
-    let store = Store::open(&place.active())?;
-    disk::sync_tree(&place.active())?;
-    Ok((place, Arc::new(store)))
+    let opened = Store::open(&place.active()).and_then(|store| {
+        disk::sync_tree(&place.active())?;
+        Ok(store)
+    });
+    match opened {
+        Ok(store) => Ok((place, Arc::new(store))),
+        Err(error) => {
+            disk::rename(&place.dir, &partial)?;
+            Err(error)
+        }
+    }
 }
 
-/// The store of an epoch that was not sealed, and how many values beyond the head were taken back out.
+/// The store of an epoch that was not sealed.
 pub(super) struct Recovered {
     pub store: Store,
+    /// Whether a clean stop had left it, so that nothing was read.
+    pub clean: bool,
+    /// How many values beyond the head were taken back out.
     pub values_dropped: usize,
 }
 
 /// Open an epoch that grows, after a clean stop or a crash, and continue `fold` over it.
-pub(super) fn open_growing(place: &Place, fold: &mut Fold, head: &Head) -> Result<Recovered, OpenError> {
+pub(super) fn open_growing(
+    place: &Place,
+    fold: &mut Fold,
+    demand: &Demand,
+    keeping: Keeping,
+) -> Result<Recovered, OpenError> {
     finish_interrupted_recovery(place)?;
     // What sealing had begun is done again.
     disk::remove_tree(&place.sealed())?;
-    if let Some(store) = resume_paused(place, fold, head)? {
+    if let Some(store) = resume_paused(place, fold, &demand.head)? {
         return Ok(Recovered {
             store,
+            clean: true,
             values_dropped: 0,
         });
     }
-    let original = Original::keep(place)?;
-    match recover(place, fold, head) {
+    let original = Original::keep(place, keeping)?;
+    match recover(place, fold, demand) {
         Ok(recovered) => {
             original.discard(place)?;
             Ok(recovered)
@@ -198,10 +230,11 @@ fn resume_paused(place: &Place, fold: &mut Fold, head: &Head) -> Result<Option<S
     ))
 }
 
-fn recover(place: &Place, fold: &mut Fold, head: &Head) -> Result<Recovered, OpenError> {
+fn recover(place: &Place, fold: &mut Fold, demand: &Demand) -> Result<Recovered, OpenError> {
     disk::remove_file(&place.paused())?;
-    let store = Store::open(&place.active()).map_err(|error| from_store(error, place.first, None))?;
-    let values_dropped = take_in(&store, place, fold, head)?;
+    let broken = |error: StoreError| from_store(error, place.first, None);
+    let store = Store::open(&place.active()).map_err(broken)?;
+    let values_dropped = take_in(&store, place, fold, demand)?;
     if store.has_blobs()? {
         let damage = Damage::new("a value was moved to a blob file, which power cuts tear");
         return Err(damage
@@ -210,14 +243,18 @@ fn recover(place: &Place, fold: &mut Fold, head: &Head) -> Result<Recovered, Ope
             .into());
     }
     // Entries beyond the head may still be in the kernel's memory only; the head will soon demand them.
-    store.flush().map_err(|error| from_store(error, place.first, None))?;
+    store.flush().map_err(broken)?;
     disk::sync_tree(&place.active())?;
-    Ok(Recovered { store, values_dropped })
+    Ok(Recovered {
+        store,
+        clean: false,
+        values_dropped,
+    })
 }
 
-/// Read all values in order. Up to the head each must be whole. Beyond it, whole appends are taken over and the rest
+/// Read all values in order. Up to the head each must be whole. Beyond it, whole appends are taken over, and the rest
 /// removed: it was never acknowledged, and left in place it would stand in the way of the next append.
-fn take_in(store: &Store, place: &Place, fold: &mut Fold, head: &Head) -> Result<usize, OpenError> {
+fn take_in(store: &Store, place: &Place, fold: &mut Fold, demand: &Demand) -> Result<usize, OpenError> {
     let mut append = Vec::new();
     let mut broken = None;
     for found in store
@@ -238,14 +275,14 @@ fn take_in(store: &Store, place: &Place, fold: &mut Fold, head: &Head) -> Result
         }
         if append.last().is_some_and(|batch| batch.values_after == 0) {
             for batch in append.drain(..) {
-                fold.push_batch(&batch, head)
+                fold.push_batch(&batch, &demand.head)
                     .map_err(|damage| damage.in_epoch(place.first))?;
             }
         }
     }
     let reached = fold.tree.size();
-    if reached < head.size {
-        let missing = Damage::new(format!("{} acknowledged entries are missing", head.size - reached));
+    if reached < demand.end() {
+        let missing = Damage::new(format!("{} acknowledged entries are missing", demand.end() - reached));
         return Err(broken.unwrap_or(OpenError::Damaged(missing.at(Seq(reached)).in_epoch(place.first))));
     }
     remove_from(store, Seq(reached)).map_err(|error| from_store(error, place.first, Some(Seq(reached))))
@@ -284,6 +321,29 @@ pub(super) fn from_store(error: StoreError, epoch: Seq, at: Option<Seq>) -> Open
     }
 }
 
+/// What an epoch that was not sealed has to hold.
+pub(super) struct Demand {
+    /// The head file's.
+    pub head: Head,
+    /// Where the next epoch starts, if there is one: the disk was full, or a crash came, before this one was sealed.
+    pub next: Option<Seq>,
+}
+
+impl Demand {
+    fn end(&self) -> u64 {
+        self.next.map_or(self.head.size, |next| next.0)
+    }
+}
+
+/// Where the copy goes that recovery starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// On disk, where it survives a crash of recovery itself. A full disk is an error.
+    OnDisk,
+    /// In memory, if the disk is full even now that the ballast was released.
+    InMemoryIfFull,
+}
+
 /// The store as it was before sled opened it after a crash. That open zeroes whatever sled takes for a torn tail, and
 /// what it zeroes cannot be brought back: the evidence must not depend on sled's judgement.
 enum Original {
@@ -293,15 +353,15 @@ enum Original {
 }
 
 impl Original {
-    fn keep(place: &Place) -> Result<Original, DiskError> {
-        let partial = place.dir.join("before-open.partial");
+    fn keep(place: &Place, keeping: Keeping) -> Result<Original, DiskError> {
+        let partial = place.before_open_partial();
         disk::remove_tree(&partial)?;
         let copied = disk::copy_tree(&place.active(), &partial)
             .and_then(|()| disk::sync_tree(&partial))
             .and_then(|()| disk::rename(&partial, &place.before_open()));
         match copied {
             Ok(()) => Ok(Original::Copy),
-            Err(error) if error.is_full() => {
+            Err(error) if error.is_full() && keeping == Keeping::InMemoryIfFull => {
                 disk::remove_tree(&partial)?;
                 let files = disk::list(&place.active())?.into_iter().filter(|path| path.is_file());
                 let read = |path: PathBuf| std::fs::read(&path).on("read", &path).map(|content| (path, content));
@@ -311,8 +371,15 @@ impl Original {
         }
     }
 
+    /// Drop the copy, durably and at one stroke, before the first append: a copy that came back after a power cut, or
+    /// half of one, would take the place of a store that had grown since.
     fn discard(self, place: &Place) -> Result<(), DiskError> {
-        disk::remove_tree(&place.before_open())
+        if let Original::InMemory(_) = self {
+            return Ok(());
+        }
+        let partial = place.before_open_partial();
+        disk::rename(&place.before_open(), &partial)?;
+        disk::remove_tree(&partial)
     }
 
     fn put_back(self, place: &Place) -> Result<(), DiskError> {
@@ -326,7 +393,7 @@ impl Original {
                 }
                 files
                     .iter()
-                    .try_for_each(|(path, content)| std::fs::write(path, content).on("put back", path))?;
+                    .try_for_each(|(path, content)| disk::overwrite(path, content))?;
                 disk::sync_tree(&place.active())
             }
         }

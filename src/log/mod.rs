@@ -68,6 +68,10 @@ pub struct Head {
 
 /// How far an append goes before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "the hidden variant is a choice that nobody should make, not a future one"
+)]
 pub enum Durability {
     /// Acknowledged entries survive a power cut.
     Full,

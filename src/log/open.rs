@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::append::Growing;
 use super::disk::{self, Ballast, Lock, LockError};
-use super::epoch::{self, Fold, Place, Span};
+use super::epoch::{self, Demand, Fold, Keeping, Place, Span};
 use super::error::{CreateError, Damage, OnDisk, OpenError};
 use super::head::{self, HeadFile, HeadRecord};
 use super::manifest::Manifest;
 use super::shared::{Body, Closer, Epoch, Shared, View};
 use super::store::StoreError;
-use super::{Head, Log, Options};
+use super::{Head, Log, Options, Stop};
 use crate::domain::id::Seq;
 
 /// What the file FORMAT says. It is written last at creation, so that a log exists as a whole or not at all.
@@ -63,10 +63,10 @@ impl Log {
             LockError::Disk(error) => OpenError::Disk(error),
         })?;
         let ballast = Ballast::new(dir, options.ballast_bytes);
-        let opened = match Opened::open(dir, &options) {
+        let opened = match Opened::open(dir, &options, Keeping::OnDisk) {
             Err(OpenError::Disk(error)) if error.is_full() => {
                 ballast.release()?;
-                Opened::open(dir, &options)?
+                Opened::open(dir, &options, Keeping::InMemoryIfFull)?
             }
             opened => opened?,
         };
@@ -115,7 +115,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
+    fn open(dir: &Path, options: &Options, keeping: Keeping) -> Result<Opened, OpenError> {
         let record = read_head(dir)?;
         let places = Place::all(dir)?;
         let mut opening = Opening {
@@ -125,7 +125,7 @@ impl Opened {
         let mut fold = Fold::empty();
         let mut epochs = Vec::new();
         let mut growing: Option<Growing> = None;
-        for place in places {
+        for (place, next) in with_next(places) {
             continues_at(&place, &fold)?;
             if let Some(before) = growing.take() {
                 seal_left_over(&before, &mut epochs, &fold)?;
@@ -138,8 +138,16 @@ impl Opened {
                 });
                 continue;
             }
-            opening.clean = place.paused().exists();
-            let recovered = epoch::open_growing(&place, &mut fold, &record.head)?;
+            let recovered = epoch::open_growing(
+                &place,
+                &mut fold,
+                &Demand {
+                    head: record.head,
+                    next,
+                },
+                keeping,
+            )?;
+            opening.clean = recovered.clean;
             opening.values_dropped += recovered.values_dropped;
             let store = Arc::new(recovered.store);
             epochs.push(Epoch {
@@ -155,7 +163,7 @@ impl Opened {
         reaches(&fold, &record.head)?;
         let head_file = HeadFile::open(&dir.join("head"), &record, options.durability)?;
         opening.entries_taken_over = fold.tree.size() - record.head.size;
-        let stopped = |stop: super::Stop| OpenError::Disk(stop.into_disk_error(&dir.join("head")));
+        let stopped = |stop: Stop| OpenError::Disk(stop.into_disk_error(&dir.join("head")));
         head_file.write_and_sync(&fold.head()).map_err(stopped)?;
         let growing = match growing {
             Some(growing) => growing,
@@ -196,6 +204,17 @@ impl Opened {
             _lock: lock,
         }
     }
+}
+
+/// Each epoch, and where the one after it starts.
+fn with_next(places: Vec<Place>) -> Vec<(Place, Option<Seq>)> {
+    let nexts: Vec<Option<Seq>> = places
+        .iter()
+        .skip(1)
+        .map(|place| Some(place.first))
+        .chain([None])
+        .collect();
+    places.into_iter().zip(nexts).collect()
 }
 
 fn continues_at(place: &Place, fold: &Fold) -> Result<(), Damage> {
@@ -242,10 +261,17 @@ pub(super) fn sealed(place: &Place, fold: &mut Fold) -> Result<Option<Manifest>,
     Ok(Some(manifest))
 }
 
-/// Seal an epoch that a later one follows: a crash, or a full disk, came between.
+/// Seal an epoch that a later one follows: a crash, or a full disk, came between. On a disk still full it stays as it
+/// is, for it can be read as well; the next opening tries again.
 fn seal_left_over(before: &Growing, epochs: &mut [Epoch], fold: &Fold) -> Result<(), OpenError> {
     let span = Span::new(before.place.first, before.chain_before, fold);
-    let manifest = epoch::seal(&before.place, &before.store, span)?;
+    let manifest = match epoch::seal(&before.place, &before.store, span) {
+        Err(OpenError::Disk(error)) if error.is_full() => {
+            tracing::warn!(%error, "an epoch could not be sealed");
+            return Ok(());
+        }
+        sealed => sealed?,
+    };
     if let Some(epoch) = epochs.last_mut() {
         epoch.body = Body::Sealed(Arc::new(manifest.without_tree()));
     }

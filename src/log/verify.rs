@@ -85,7 +85,7 @@ impl Checked {
         let (path, manifest) = match Manifest::read(&place.manifest())? {
             Some(manifest) => (place.sealed(), Some(manifest.map_err(in_epoch)?)),
             None => (
-                place.active(),
+                place.unsealed(),
                 Manifest::read(&place.paused())?.transpose().map_err(in_epoch)?,
             ),
         };
@@ -117,12 +117,15 @@ impl Checked {
     fn entries(&mut self, dir: &Path, place: &Place, path: &Path) -> Result<(), VerifyError> {
         let scratch = Scratch::of(dir, path)?;
         let broken = |error, at| from_store(error, place.first, at);
-        let store = Store::open(&scratch.0).map_err(|error| broken(error, None))?;
+        let store = Store::open(&scratch.0).map_err(|error| broken(error, Some(place.first)))?;
         if store.has_blobs()? {
             let damage = Damage::new("a value was moved to a blob file, which power cuts tear");
             return Err(damage.in_epoch(place.first).into());
         }
-        for found in store.scan(place.first).map_err(|error| broken(error, None))? {
+        for found in store
+            .scan(place.first)
+            .map_err(|error| broken(error, Some(place.first)))?
+        {
             let at = Seq(self.fold.tree.size());
             let batch = found
                 .map_err(|error| broken(error, Some(at)))

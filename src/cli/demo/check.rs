@@ -19,8 +19,13 @@ impl Checks {
 
     /// What a member was to see and what it sees.
     pub fn add_member(&mut self, name: &str, kind: &str, expected: usize, seen: usize, holds: bool) {
-        self.members.push(json!({"name": name, "kind": kind, "expected": expected, "seen": seen, "ok": holds}));
-        self.add(&format!("{name} sees what policy grants, and nothing else"), holds, format!("{seen} of {expected}"));
+        self.members
+            .push(json!({"name": name, "kind": kind, "expected": expected, "seen": seen, "ok": holds}));
+        self.add(
+            &format!("{name} sees what policy grants, and nothing else"),
+            holds,
+            format!("{seen} of {expected}"),
+        );
     }
 
     /// Whether everything holds. Nothing checked is not "everything holds".
@@ -30,7 +35,10 @@ impl Checks {
 
     /// The summary.
     pub fn to_json(&self, took: Duration) -> Value {
-        let checks = self.checks.iter().map(|(name, holds, detail)| json!({"name": name, "ok": holds, "detail": detail}));
+        let checks = self
+            .checks
+            .iter()
+            .map(|(name, holds, detail)| json!({"name": name, "ok": holds, "detail": detail}));
         json!({
             "ok": self.all_hold(),
             "members": self.members,

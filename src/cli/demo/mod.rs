@@ -49,7 +49,10 @@ impl Demo {
         let mut checks = Checks::default();
         let played = match tokio::time::timeout(TIME_MAX, play(&dir, &narrator, &mut checks)).await {
             Ok(played) => played,
-            Err(_) => Err(Failure::Failed(format!("the demo did not end within {} s", TIME_MAX.as_secs()))),
+            Err(_) => Err(Failure::Failed(format!(
+                "the demo did not end within {} s",
+                TIME_MAX.as_secs()
+            ))),
         };
         if is_check && is_temporary {
             // Best effort: what is left is in the system's directory for temporary files.
@@ -62,7 +65,11 @@ impl Demo {
             checks.add("the demo runs to its end", false, failure.to_string());
         }
         context.output.object(&checks.to_json(begun.elapsed()))?;
-        if checks.all_hold() { Ok(()) } else { Err(Failure::Reported) }
+        if checks.all_hold() {
+            Ok(())
+        } else {
+            Err(Failure::Reported)
+        }
     }
 }
 

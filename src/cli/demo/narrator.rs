@@ -27,8 +27,16 @@ pub struct Narrator {
 impl Narrator {
     /// Speaks to a person on stdout, or during a check on stderr.
     pub fn new(output: Output, is_check: bool) -> Narrator {
-        let pause = if !is_check && std::io::stdout().is_terminal() { PAUSE } else { Duration::ZERO };
-        Narrator { output, to_stderr: is_check, pause }
+        let pause = if !is_check && std::io::stdout().is_terminal() {
+            PAUSE
+        } else {
+            Duration::ZERO
+        };
+        Narrator {
+            output,
+            to_stderr: is_check,
+            pause,
+        }
     }
 
     /// A new scene.
@@ -72,7 +80,11 @@ impl Narrator {
         }
         let dir = dir.display();
         self.say("");
-        self.say(&self.output.styled(HEADING, "Next steps: the hub and the profiles are still there"));
+        self.say(
+            &self
+                .output
+                .styled(HEADING, "Next steps: the hub and the profiles are still there"),
+        );
         for line in [
             format!("clearinghouse serve --dir {dir}/hub &"),
             format!("export CLEARINGHOUSE_PROFILE={dir}/profiles/vidora CLEARINGHOUSE_HUB=127.0.0.1:8443"),

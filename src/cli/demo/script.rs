@@ -66,7 +66,10 @@ pub const ACTS: [Act; 5] = [
         government_release: false,
         rule: "TLP:GREEN, to all members",
         seen_by: &[PLAZA, VIDORA],
-        withheld: &[(OFFICE, "government lane: not CLEAR, and the publisher did not release it to governments")],
+        withheld: &[(
+            OFFICE,
+            "government lane: not CLEAR, and the publisher did not release it to governments",
+        )],
     },
     Act {
         publisher: PLAZA,
@@ -77,7 +80,10 @@ pub const ACTS: [Act; 5] = [
         government_release: false,
         rule: "TLP:AMBER, to the group Election Cell",
         seen_by: &[VIDORA, LANTERN],
-        withheld: &[(OFFICE, "government lane: in the group, but the publisher did not release it to governments")],
+        withheld: &[(
+            OFFICE,
+            "government lane: in the group, but the publisher did not release it to governments",
+        )],
     },
     Act {
         publisher: VIDORA,
@@ -90,7 +96,10 @@ pub const ACTS: [Act; 5] = [
         seen_by: &[PLAZA],
         withheld: &[
             (LANTERN, "RED is for members named one by one; groups do not open it"),
-            (OFFICE, "RED is for members named one by one, and it was not released to governments"),
+            (
+                OFFICE,
+                "RED is for members named one by one, and it was not released to governments",
+            ),
         ],
     },
     Act {
@@ -135,7 +144,13 @@ mod tests {
                     act.seen_by.contains(&place),
                     act.withheld.iter().any(|(other, _)| *other == place),
                 ];
-                assert_eq!(roles.iter().filter(|role| **role).count(), 1, "{} and {}", act.campaign, MEMBERS[place].0);
+                assert_eq!(
+                    roles.iter().filter(|role| **role).count(),
+                    1,
+                    "{} and {}",
+                    act.campaign,
+                    MEMBERS[place].0
+                );
             }
         }
     }

@@ -43,12 +43,22 @@ pub struct Actor {
 impl Stage {
     /// Creates the hub, runs it, and admits the members.
     pub async fn open(dir: &Path, narrator: &Narrator) -> Result<Stage, Failure> {
-        narrator.scene("A hub, and four members that do not fully trust each other").await;
+        narrator
+            .scene("A hub, and four members that do not fully trust each other")
+            .await;
         let hub_dir = dir.join("hub");
-        let request = InitRequest { dir: hub_dir.clone(), name: "Demo Exchange".to_owned(), hosts: Vec::new() };
+        let request = InitRequest {
+            dir: hub_dir.clone(),
+            name: "Demo Exchange".to_owned(),
+            hosts: Vec::new(),
+        };
         tokio::task::block_in_place(|| serve::init(&request)).map_err(|error| Failure::Failed(error.to_string()))?;
         let (stop, hub, address) = start(&hub_dir).await?;
-        narrator.tell(&format!("the hub listens on https://{address}: TLS 1.3, client certificates required")).await;
+        narrator
+            .tell(&format!(
+                "the hub listens on https://{address}: TLS 1.3, client certificates required"
+            ))
+            .await;
         let opened = admit_all(dir, &hub_dir, address, narrator).await;
         let (actors, group_id) = match opened {
             Ok(opened) => opened,
@@ -59,7 +69,12 @@ impl Stage {
                 return Err(failure);
             }
         };
-        Ok(Stage { stop, hub, actors, group_id })
+        Ok(Stage {
+            stop,
+            hub,
+            actors,
+            group_id,
+        })
     }
 
     /// The member at that place.
@@ -92,7 +107,9 @@ impl Stage {
 type Running = (Arc<Notify>, JoinHandle<Result<(), ServeError>>, SocketAddr);
 
 async fn start(hub_dir: &Path) -> Result<Running, Failure> {
-    let overrides = Overrides { listen: Some("127.0.0.1:0".to_owned()) };
+    let overrides = Overrides {
+        listen: Some("127.0.0.1:0".to_owned()),
+    };
     let config = Config::load(hub_dir, overrides).map_err(|error| Failure::Failed(error.to_string()))?;
     let (tell, told) = oneshot::channel();
     let stop = Arc::new(Notify::new());
@@ -127,12 +144,29 @@ async fn admit_all(
     let mut actors = Vec::new();
     for (name, kind, agent) in MEMBERS {
         let id = add_member(&admin, name, kind).await?;
-        let request = wire::AddGroupMemberRequest { group_id: group_id.clone(), member_id: id.clone() };
-        admin.membership().add_group_member(call(request)).await.map_err(|status| admin.failure(status))?;
+        let request = wire::AddGroupMemberRequest {
+            group_id: group_id.clone(),
+            member_id: id.clone(),
+        };
+        admin
+            .membership()
+            .add_group_member(call(request))
+            .await
+            .map_err(|status| admin.failure(status))?;
         let out = dir.join("profiles").join(agent);
         let connection = enrol(&admin, &hub, &id, agent, &admin_profile.authority_pem, out).await?;
-        narrator.tell(&format!("{name:<30} {:<10}  its key was made here and certified for a week", kind.name())).await;
-        actors.push(Actor { name, id, connection, directory: Directory::default() });
+        narrator
+            .tell(&format!(
+                "{name:<30} {:<10}  its key was made here and certified for a week",
+                kind.name()
+            ))
+            .await;
+        actors.push(Actor {
+            name,
+            id,
+            connection,
+            directory: Directory::default(),
+        });
     }
     for actor in &mut actors {
         actor.directory = Directory::of_members(&actor.connection).await?;
@@ -142,15 +176,26 @@ async fn admit_all(
 }
 
 async fn create_group(admin: &Connection) -> Result<String, Failure> {
-    let response = admin.membership().create_group(call(wire::CreateGroupRequest { name: GROUP.to_owned() })).await;
+    let response = admin
+        .membership()
+        .create_group(call(wire::CreateGroupRequest { name: GROUP.to_owned() }))
+        .await;
     let group = response.map_err(|status| admin.failure(status))?.into_inner().group;
     Ok(group.unwrap_or_default().id)
 }
 
 async fn add_member(admin: &Connection, name: &str, kind: MemberKind) -> Result<String, Failure> {
-    let request = wire::AddMemberRequest { name: name.to_owned(), kind: words::number(&MemberKind::ALL, kind) };
+    let request = wire::AddMemberRequest {
+        name: name.to_owned(),
+        kind: words::number(&MemberKind::ALL, kind),
+    };
     let response = admin.membership().add_member(call(request)).await;
-    Ok(response.map_err(|status| admin.failure(status))?.into_inner().member.unwrap_or_default().id)
+    Ok(response
+        .map_err(|status| admin.failure(status))?
+        .into_inner()
+        .member
+        .unwrap_or_default()
+        .id)
 }
 
 async fn enrol(

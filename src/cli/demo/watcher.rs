@@ -39,7 +39,13 @@ impl Seen {
     }
 
     fn apply(&mut self, response: wire::SubscribeResponse) {
-        let wire::SubscribeResponse { upserts, removals, cursor, live, digest: _ } = response;
+        let wire::SubscribeResponse {
+            upserts,
+            removals,
+            cursor,
+            live,
+            digest: _,
+        } = response;
         self.upserts += upserts.len();
         for indicator in upserts {
             self.mirror.insert(indicator.id, indicator.campaign);
@@ -62,10 +68,17 @@ pub struct Watcher {
 impl Watcher {
     /// Subscribes, from `before` on, and waits until the mirror is whole.
     pub async fn start(connection: &Connection, before: Seen) -> Result<Watcher, Failure> {
-        let request = wire::SubscribeRequest { cursor: before.cursor.clone(), name: "demo".to_owned(), ..Default::default() };
+        let request = wire::SubscribeRequest {
+            cursor: before.cursor.clone(),
+            name: "demo".to_owned(),
+            ..Default::default()
+        };
         let response = connection.feeds().subscribe(Request::new(request)).await;
         let mut stream = response.map_err(|status| connection.failure(status))?.into_inner();
-        let (tell, seen) = watch::channel(Seen { is_live: false, ..before });
+        let (tell, seen) = watch::channel(Seen {
+            is_live: false,
+            ..before
+        });
         let connection = connection.clone();
         let task = tokio::spawn(async move {
             loop {
@@ -92,11 +105,19 @@ impl Watcher {
         let seen = match tokio::time::timeout(WAIT_MAX, wait).await {
             Ok(Ok(seen)) => seen.clone(),
             Ok(Err(_)) => return Err(Failure::Failed(format!("the subscriber ended before it saw {what}"))),
-            Err(_) => return Err(Failure::Failed(format!("{what} did not arrive within {} s", WAIT_MAX.as_secs()))),
+            Err(_) => {
+                return Err(Failure::Failed(format!(
+                    "{what} did not arrive within {} s",
+                    WAIT_MAX.as_secs()
+                )));
+            }
         };
         match (holds(&seen), &seen.end) {
             (true, _) => Ok(seen),
-            (false, end) => Err(Failure::Failed(format!("{what} did not arrive: {}", end.clone().unwrap_or_default()))),
+            (false, end) => Err(Failure::Failed(format!(
+                "{what} did not arrive: {}",
+                end.clone().unwrap_or_default()
+            ))),
         }
     }
 

@@ -245,7 +245,11 @@ impl Feed {
     fn print(&mut self, lines: Vec<Value>, changes: usize, before: &[u8]) -> Result<(), Failure> {
         let (before, after) = (STANDARD.encode(before), STANDARD.encode(&self.cursor));
         for (place, mut line) in lines.into_iter().enumerate() {
-            line["cursor"] = Value::String(if place + 1 < changes { before.clone() } else { after.clone() });
+            line["cursor"] = Value::String(if place + 1 < changes {
+                before.clone()
+            } else {
+                after.clone()
+            });
             writeln!(self.stdout, "{line}").map_err(Failure::of_stdout)?;
         }
         Ok(())

@@ -46,6 +46,8 @@ pub struct Version {
     /// Where it stands in its life.
     pub state: State,
     class: u32,
+    /// Whether the publisher says that it saw it itself.
+    pub independent: bool,
     /// As it is sent to readers, without state and audience.
     pub body: Bytes,
 }
@@ -54,6 +56,8 @@ pub struct Version {
 pub struct Record {
     /// Its id.
     pub id: IndicatorId,
+    /// What it speaks of.
+    pub observable: ObservableId,
     campaign: u32,
     next_of_observable: u32,
     /// When its state changes by itself.
@@ -196,6 +200,7 @@ impl Indicators {
             revision: indicator.revision,
             state,
             class,
+            independent: indicator.content.independent,
             body: body.clone(),
         };
         let index = match self.find(indicator.id) {
@@ -255,6 +260,7 @@ impl Indicators {
         *self.active_by_publisher.entry(indicator.publisher).or_default() += 1;
         self.records.push(Record {
             id: indicator.id,
+            observable,
             campaign: 0,
             next_of_observable,
             due: None,

@@ -3,12 +3,14 @@
 
 pub(super) mod indicators;
 pub(super) mod roster;
+pub(super) mod sharing;
 
 use crate::domain::id::{Seq, Timestamp};
 use crate::log::entry::{Entry, Event};
 
 use indicators::Indicators;
 use roster::Roster;
+use sharing::Sharing;
 
 /// Everything that is folded from the log.
 #[derive(Default)]
@@ -21,6 +23,8 @@ pub(super) struct Views {
     pub roster: Roster,
     /// Indicators and the order in which they changed.
     pub indicators: Indicators,
+    /// Assessments and disclosures.
+    pub sharing: Sharing,
     /// Entries folded.
     pub next: Seq,
     /// Time, as far as the log knows it.
@@ -50,6 +54,15 @@ impl Views {
             Event::ClockTicked { now } => {
                 self.now = *now;
                 self.indicators.tick(*now);
+            }
+            Event::AssessmentMade(assessment) => {
+                if let Some(record) = self.indicators.find(assessment.indicator) {
+                    self.sharing.assess(record, assessment);
+                }
+            }
+            Event::IndicatorsDisclosed { agency, indicators } => {
+                let records = indicators.iter().filter_map(|id| self.indicators.find(*id));
+                self.sharing.disclose(*agency, entry.at, records);
             }
             roster_event => {
                 if self.roster.apply(entry.at, roster_event, viewpoint) {
