@@ -109,13 +109,18 @@ impl Sequencer {
         shared: Arc<Shared>,
     ) -> std::io::Result<(Sequencer, std::thread::JoinHandle<()>)> {
         let (proposals, waiting) = mpsc::channel(PROPOSALS_WAITING_MAX);
-        let worker = Worker {
+        let stopped = log.stop().cloned();
+        let mut worker = Worker {
             head: log.head(),
             log: Some(log),
             reopen,
             retry: Retry::At(Instant::now()),
             shared,
         };
+        if let Some(stop) = stopped {
+            // It opened to be read only, for want of space.
+            worker.stop(stop.reason, Retry::At(Instant::now() + REOPEN_EVERY));
+        }
         let thread = std::thread::Builder::new()
             .name("sequencer".into())
             .spawn(move || worker.run(waiting))?;
