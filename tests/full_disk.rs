@@ -27,12 +27,16 @@ use wire_support::child::{self, ChildHub, Run};
 
 /// Room for the log, its ballast, and what reopening takes.
 const TMPFS: &str = "size=256m";
+/// Large notes fill what the log has in reserve within a second or two.
+const NOTE_BYTES: usize = 4_000;
 /// Refusals that are asked for once the hub is read-only.
 const REFUSALS: usize = 20;
+/// The ballast must not be used up by starting.
+const STARTS_ON_A_FULL_DISK: usize = 3;
 /// Health follows within this, and a full disk that has space again is back within it.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Longer than the hub waits before it tries a full disk again, several times over.
-const NEVER_WITHIN: Duration = Duration::from_secs(7);
+/// Longer than the hub waits before it tries a full disk again, twice over.
+const NEVER_WITHIN: Duration = Duration::from_secs(5);
 
 /// A small file system in memory, mounted for as long as this lives.
 struct Tmpfs {
@@ -90,6 +94,7 @@ async fn a_full_disk_turns_the_hub_read_only_and_space_turns_it_back() {
     let start = || tokio::task::block_in_place(|| ChildHub::start(&dir, &run));
     let hub = start();
     let mut scene = Scene::enrol(&hub.hub, 1).await;
+    scene.publishers[0].note_bytes = NOTE_BYTES;
     let mut health = health(&scene, &hub.hub).await;
     await_health(&mut health, ServingStatus::Serving).await;
 
@@ -106,13 +111,15 @@ async fn a_full_disk_turns_the_hub_read_only_and_space_turns_it_back() {
     assert!(complaints.contains("the hub is read-only"), "{complaints}");
     assert!(complaints.contains("the log is open again"), "{complaints}");
 
-    // Full again, and killed: the ballast lets it start, and it serves what it has.
+    // Full again, and killed, more than once: the ballast lets it start, and it serves what it has.
     let filler = disk.fill();
     publish_until_read_only(&mut scene, &hub.hub).await;
-    tokio::task::block_in_place(|| hub.kill());
-    let hub = start();
-    publish_until_read_only(&mut scene, &hub.hub).await;
-    check_read_only(&mut scene, &hub.hub).await;
+    let mut hub = hub;
+    for _ in 0..STARTS_ON_A_FULL_DISK {
+        tokio::task::block_in_place(|| hub.kill());
+        hub = start();
+        check_read_only(&mut scene, &hub.hub).await;
+    }
     std::fs::remove_file(&filler).unwrap();
     let mut health = self::health(&scene, &hub.hub).await;
     await_health(&mut health, ServingStatus::Serving).await;
@@ -128,18 +135,18 @@ async fn a_failed_sync_stops_acknowledgements_until_a_restart() {
     if !strace_is_here() {
         return;
     }
-    let mut stopped = 0;
     // One failure each: the disk is well again right after, which a hub that tries again would take for a recovery.
-    for fault in [
-        "fdatasync:error=EIO:when=12",
-        "fdatasync:error=EIO:when=30",
-        "pwrite64:error=EIO:when=40",
-        "sync_file_range:error=EIO:when=15",
-    ] {
+    let faults = [
+        "fdatasync:error=EIO:when=20",
+        "pwrite64:error=EIO:when=60",
+        "sync_file_range:error=EIO:when=30",
+    ];
+    let mut stopped = 0;
+    for fault in faults {
         stopped += usize::from(stays_read_only_after(fault).await);
     }
-    println!("{stopped} hubs stopped");
-    assert!(stopped >= 3, "most of the faults must have hit a publication");
+    println!("{stopped} of {} hubs stopped, the others did not start", faults.len());
+    assert!(stopped >= 2, "most of the faults must have hit a publication");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -186,8 +193,9 @@ async fn stays_read_only_after(fault: &str) -> bool {
     publish_until_read_only(&mut scene, &hub.hub).await;
     await_health(&mut health, ServingStatus::NotServing).await;
     check_read_only(&mut scene, &hub.hub).await;
-    let news = tokio::time::timeout(NEVER_WITHIN, health.message()).await;
-    assert!(news.is_err(), "{fault}: {news:?}");
+    let well_again = await_status(&mut health, ServingStatus::Serving);
+    let seen = tokio::time::timeout(NEVER_WITHIN, well_again).await;
+    assert!(seen.is_err(), "{fault}: the hub trusts a disk that failed");
     check_read_only(&mut scene, &hub.hub).await;
     let complaints = hub.complaints();
     assert!(complaints.contains("check the disk"), "{fault}: {complaints}");
@@ -252,11 +260,11 @@ fn assert_is_read_only(status: &Status) {
 /// Changes are refused, again and again; look-ups, searches and feeds go on, old and new; and members are told.
 async fn check_read_only(scene: &mut Scene, hub: &TestHub) {
     let acknowledged = scene.acknowledged();
+    let publisher = &mut scene.publishers[1];
+    let mut client = publisher.connect(hub).await;
     for _ in 0..REFUSALS {
-        let answered = Arc::new(Semaphore::new(0));
-        let status = scene.publishers[1].publish_until_gone(hub, &answered).await;
-        assert_is_read_only(&status);
-        assert_eq!(answered.available_permits(), 0, "acknowledged while read-only");
+        let answer = publisher.publish(&mut client, 1).await;
+        assert_is_read_only(&answer.expect_err("acknowledged while read-only"));
     }
     assert_eq!(scene.acknowledged(), acknowledged);
     scene.check_running(hub).await.unwrap();
@@ -264,7 +272,11 @@ async fn check_read_only(scene: &mut Scene, hub: &TestHub) {
     let values = vec!["a-0.example.com".to_owned()];
     let kind = wire::ObservableKind::Unspecified.into();
     let found = queries.lookup(wire::LookupRequest { values, kind }).await.unwrap();
-    assert_eq!(found.into_inner().results[0].matches.len(), 1);
+    let first = &scene.publishers[0].attempts[0];
+    assert_eq!(
+        found.into_inner().results[0].matches.len(),
+        usize::from(first.acknowledged.is_some())
+    );
     let status = queries
         .get_status(wire::GetStatusRequest {})
         .await
@@ -282,9 +294,10 @@ async fn health(scene: &Scene, hub: &TestHub) -> Streaming<HealthCheckResponse> 
 }
 
 async fn await_health(health: &mut Streaming<HealthCheckResponse>, wanted: ServingStatus) {
-    let seen = tokio::time::timeout(PATIENCE, async {
-        while health.message().await.unwrap().expect("the stream goes on").status() != wanted {}
-    });
-    seen.await
-        .unwrap_or_else(|_| panic!("the hub's health is not {wanted:?} in time"));
+    let seen = tokio::time::timeout(PATIENCE, await_status(health, wanted)).await;
+    seen.unwrap_or_else(|_| panic!("the hub's health is not {wanted:?} in time"));
+}
+
+async fn await_status(health: &mut Streaming<HealthCheckResponse>, wanted: ServingStatus) {
+    while health.message().await.unwrap().expect("the stream goes on").status() != wanted {}
 }

@@ -21,7 +21,7 @@ const REPEATED_MAX: usize = 80;
 /// Every so many requests, one is sent twice at once.
 const TWICE_EVERY: usize = 5;
 
-type Client = PublishServiceClient<Channel>;
+pub type Client = PublishServiceClient<Channel>;
 
 pub struct Publisher {
     name: String,
@@ -32,6 +32,8 @@ pub struct Publisher {
     unanswered: Vec<usize>,
     /// Items that were sent again.
     pub repeated: usize,
+    /// Bytes of noise in the note of each indicator, which no compression shrinks: for tests that fill a disk.
+    pub note_bytes: usize,
 }
 
 impl Publisher {
@@ -43,6 +45,7 @@ impl Publisher {
             attempts: Vec::new(),
             unanswered: Vec::new(),
             repeated: 0,
+            note_bytes: 0,
         }
     }
 
@@ -61,9 +64,13 @@ impl Publisher {
         }
     }
 
+    pub async fn connect(&self, hub: &TestHub) -> Client {
+        PublishServiceClient::new(hub.connect(&self.credentials).await)
+    }
+
     /// Has everything answered that is not.
     pub async fn settle(&mut self, hub: &TestHub) {
-        let mut client = PublishServiceClient::new(hub.connect(&self.credentials).await);
+        let mut client = self.connect(hub).await;
         while !self.unanswered.is_empty() {
             self.publish(&mut client, 0).await.unwrap();
         }
@@ -76,7 +83,7 @@ impl Publisher {
     }
 
     /// One request: what is unanswered, some of what was answered, and new items.
-    async fn publish(&mut self, client: &mut Client, new: usize) -> Result<(), Status> {
+    pub async fn publish(&mut self, client: &mut Client, new: usize) -> Result<(), Status> {
         let mut places = self.unanswered.clone();
         if !self.attempts.is_empty() {
             for _ in 0..self.random.below(REPEATED_MAX + 1) {
@@ -90,7 +97,7 @@ impl Publisher {
             self.attempts.push(self.next_attempt());
         }
         let request = wire::PublishRequest {
-            items: places.iter().map(|place| item(&self.attempts[*place])).collect(),
+            items: places.iter().map(|place| self.item(*place)).collect(),
         };
         if self.random.below(TWICE_EVERY) == 0 {
             // A client that does not wait for the answer before it tries again, on a stream beside the first.
@@ -111,6 +118,20 @@ impl Publisher {
             value: format!("{}-{number}.example.com", self.name),
             campaign: format!("campaign {}", number % 7),
             acknowledged: None,
+        }
+    }
+
+    fn item(&self, place: usize) -> wire::PublishItem {
+        let attempt = &self.attempts[place];
+        let mut noise = Random::new(place as u64);
+        let letter = |_| char::from(b'!' + noise.below(90) as u8);
+        wire::PublishItem {
+            request_id: attempt.request_id.clone(),
+            draft: Some(wire::IndicatorDraft {
+                campaign: attempt.campaign.clone(),
+                note: (0..self.note_bytes).map(letter).collect(),
+                ..draft(&attempt.value, green())
+            }),
         }
     }
 
@@ -141,14 +162,4 @@ fn gone_or_read_only(status: Status) -> Status {
     let expected = [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::Internal];
     assert!(expected.contains(&status.code()), "{status:?}");
     status
-}
-
-pub fn item(attempt: &Attempt) -> wire::PublishItem {
-    wire::PublishItem {
-        request_id: attempt.request_id.clone(),
-        draft: Some(wire::IndicatorDraft {
-            campaign: attempt.campaign.clone(),
-            ..draft(&attempt.value, green())
-        }),
-    }
 }

@@ -22,7 +22,8 @@ use super::publisher::Publisher;
 /// A hub that acknowledges nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const PAGE_ITEMS: u32 = 1_000;
+/// With large notes, a page must still fit into what gRPC clients take unless told otherwise: 4 MiB.
+const PAGE_ITEMS: u32 = 500;
 
 pub struct Scene {
     pub publishers: Vec<Publisher>,
