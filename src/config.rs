@@ -37,6 +37,10 @@ pub struct Config {
     pub worker_threads: usize,
     /// How long an orderly stop waits for requests to end, in seconds.
     pub drain_secs: u64,
+    /// A folder of warning lists in MISP's format. None: no warnings.
+    pub warning_lists: Option<PathBuf>,
+    /// Whether a publication that hits a warning list is refused instead of flagged.
+    pub warning_lists_strict: bool,
 }
 
 /// What the command line overrides.
@@ -58,6 +62,8 @@ struct RawConfig {
     connections_per_member_max: Option<usize>,
     worker_threads: Option<usize>,
     drain_secs: Option<u64>,
+    warning_lists: Option<PathBuf>,
+    warning_lists_strict: Option<bool>,
 }
 
 /// Why there is no configuration.
@@ -119,6 +125,8 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         connections_per_member_max,
         worker_threads,
         drain_secs,
+        warning_lists,
+        warning_lists_strict,
     } = raw;
     let metrics_listen = metrics_listen
         .map(|text| address("metrics_listen", &text))
@@ -149,6 +157,8 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         )?,
         worker_threads: within("worker_threads", worker_threads.unwrap_or_else(cores), 1..=1_024)?,
         drain_secs: within("drain_secs", drain_secs.unwrap_or(10), 0..=3_600)?,
+        warning_lists: warning_lists.map(|path| dir.join(path)),
+        warning_lists_strict: warning_lists_strict.unwrap_or(false),
     })
 }
 

@@ -37,21 +37,23 @@ impl Circumstances {
         if !violations.is_empty() {
             return violations;
         }
-        if let Some(reason) = self.refusal(&chain_text(status)) {
+        let chain = chain_text(status);
+        tracing::debug!(?status, chain, "a call failed");
+        if let Some(reason) = self.refusal(&chain) {
             return reason;
+        }
+        if chain.contains("ConnectError") {
+            return self.of_connecting(status);
         }
         let message = plain(status.message());
         match status.code() {
-            Code::Unauthenticated => format!(
-                "the hub does not accept this agent: {message}. It may have been revoked or its member suspended: ask an admin for a \
-                 new invitation"
-            ),
+            Code::Unauthenticated => format!("the hub does not accept this agent: {message}; ask an admin of the hub"),
             Code::PermissionDenied => format!("not permitted: {message}"),
             Code::NotFound => format!("not found, or not visible to you: {message}"),
             Code::Unimplemented => format!("this hub does not offer that call ({message}); it may run another version"),
-            Code::Unavailable | Code::Unknown if status.source().is_some() => format!(
-                "the connection to {} broke: {}. If this goes on although the hub runs, it may be refusing this certificate (revoked, \
-                 or from another hub's authority)",
+            Code::Unavailable | Code::Unknown | Code::Cancelled if status.source().is_some() => format!(
+                "the connection to {} broke ({}). If this goes on although the hub runs, it may be refusing this certificate: revoked, \
+                 or of another hub",
                 self.address,
                 status.source().map(last_cause).unwrap_or_default()
             ),
@@ -194,7 +196,11 @@ fn last_cause(error: &dyn Error) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    plain(&innermost.to_string())
+    // TLS errors end in the address of a manual, which helps nobody here.
+    let text = innermost.to_string();
+    let text = text.split(": https://").next().unwrap_or_default();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    plain(text).to_lowercase()
 }
 
 #[cfg(test)]

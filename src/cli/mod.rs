@@ -82,6 +82,7 @@ struct Cli {
         long,
         global = true,
         env = "CLEARINGHOUSE_HUB",
+        hide_env_values = true,
         value_name = "ADDR",
         help_heading = "Global"
     )]

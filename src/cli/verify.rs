@@ -9,7 +9,7 @@ use super::connection::Context;
 use super::failure::Failure;
 use super::json;
 use super::output::plain;
-use crate::{log, serve};
+use crate::serve;
 
 /// Re-derive every hash of the log and name the first bad entry
 #[derive(Args, Debug)]
@@ -25,19 +25,25 @@ pub struct Verify {
 impl Verify {
     /// Runs it.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        match log::verify(&serve::hub_dir(&self.dir).log()) {
-            Ok(report) => {
+        match serve::verify(&self.dir) {
+            Ok(serve::Verified {
+                log: report,
+                members,
+                indicators,
+            }) => {
                 let value = json!({
                     "ok": true,
                     "entries": report.head.size,
                     "root": json::hex(&report.head.root),
+                    "members": members,
+                    "indicators": indicators,
                     "epochs": report.epochs,
                     "entries_erased": report.entries_erased,
                     "entries_beyond_head": report.entries_beyond_head,
                 });
                 context.output.result(&value, || {
                     format!(
-                        "the log is whole: {} entries, root {}",
+                        "the log is whole: {} entries, {members} members, {indicators} indicators, root {}",
                         report.head.size,
                         json::hex(&report.head.root)
                     )

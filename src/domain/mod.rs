@@ -15,4 +15,6 @@ pub mod subscription;
 
 pub mod policy;
 
+pub mod warning;
+
 pub mod filter;

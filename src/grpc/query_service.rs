@@ -9,8 +9,8 @@ use crate::domain::id::IndicatorId;
 use crate::domain::member::Role;
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
-use crate::hub::Hub;
 use crate::hub::query::{Matches, PAGE_ITEMS_MAX};
+use crate::hub::{Disk, Hub};
 
 use super::encoded::Encoded;
 use super::server::query_service_server::QueryService;
@@ -121,7 +121,7 @@ impl QueryService for Service {
         let wire::GetStatusRequest {} = request.into_inner();
         let condition = self.hub.condition();
         let admin = caller.roles.has(Role::Admin);
-        let disk = admin.then(|| self.hub.disk()).unwrap_or_default();
+        let disk = if admin { self.hub.disk() } else { Disk::default() };
         // What failed on the operator's disk is the admins' to know.
         let read_only_reason = match (condition.read_only, admin) {
             (None, _) => String::new(),

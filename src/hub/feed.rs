@@ -127,6 +127,9 @@ impl Feed {
         let heartbeat = tokio::time::sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
         loop {
+            if self.hub.shared.stopping.is_cancelled() {
+                return Err(HubError::ShuttingDown);
+            }
             let head = *self.head.borrow_and_update();
             let batch = self.step()?;
             let caught_up = batch.live.is_some();
@@ -141,6 +144,7 @@ impl Feed {
                 continue;
             }
             tokio::select! {
+                () = self.hub.shared.stopping.cancelled() => return Err(HubError::ShuttingDown),
                 () = &mut heartbeat => return Ok(batch),
                 changed = self.head.changed() => changed.map_err(|_| HubError::ShuttingDown)?,
             }

@@ -21,14 +21,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::agent::AgentName;
 use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, InvitationId, MemberId, Seq, Timestamp};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Roles, Standing};
+use crate::domain::warning::WarningLists;
 use crate::log::entry::{Actor, DecodeError, Entry, Event};
 use crate::log::{Head, Log, ReadError};
 use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
@@ -60,6 +63,10 @@ pub struct HubOptions {
     pub clock: fn() -> Timestamp,
     /// Lifetime of agents' certificates, in seconds.
     pub certificate_lifetime_secs: u32,
+    /// Values that are on many reports by mistake.
+    pub warning_lists: WarningLists,
+    /// Whether a publication that hits a warning list is refused instead of flagged.
+    pub warning_lists_strict: bool,
     /// Where the log lies, to tell how full the disk is.
     pub log_dir: PathBuf,
     /// Opens the log anew, after it stopped for want of space.
@@ -89,6 +96,9 @@ pub(crate) struct Shared {
     clock: fn() -> Timestamp,
     certificate_lifetime_secs: u32,
     log_dir: PathBuf,
+    warning_lists: ArcSwap<WarningLists>,
+    warning_lists_strict: bool,
+    stopping: CancellationToken,
     server_certificate_ends: AtomicI64,
     feeds_open: AtomicU32,
 }
@@ -175,6 +185,26 @@ impl Sighting {
     }
 }
 
+/// The fold of a log, entry by entry; for whoever checks a log without running a hub.
+#[derive(Default)]
+pub struct Folding {
+    views: Views,
+}
+
+impl Folding {
+    /// Folds the next entry.
+    pub fn entry(&mut self, seq: Seq, bytes: &Bytes) -> Result<(), OpenError> {
+        let entry = Entry::decode(bytes.clone()).map_err(|reason| OpenError::Decode { seq: seq.0, reason })?;
+        self.views.apply(&entry);
+        Ok(())
+    }
+
+    /// How many members and indicators the views hold.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.views.roster.members().count(), self.views.indicators.len())
+    }
+}
+
 /// The hub's condition.
 #[derive(Clone, Debug)]
 pub struct Condition {
@@ -189,19 +219,16 @@ pub struct Condition {
 impl Hub {
     /// Folds `log` and starts the sequencer. The thread ends, and closes the log, after [`Hub::close`].
     pub fn open(log: Log, options: HubOptions) -> Result<(Hub, std::thread::JoinHandle<()>), OpenError> {
-        let mut views = Views::default();
+        let mut folding = Folding::default();
         let mut undecodable = None;
         let head = log.head();
         log.reader().replay(
             Seq(0),
             Seq(head.size),
-            &mut |seq, bytes| match Entry::decode(bytes.clone()) {
-                Ok(entry) => {
-                    views.apply(&entry);
-                    ControlFlow::Continue(())
-                }
-                Err(reason) => {
-                    undecodable = Some(OpenError::Decode { seq: seq.0, reason });
+            &mut |seq, bytes| match folding.entry(seq, bytes) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    undecodable = Some(error);
                     ControlFlow::Break(())
                 }
             },
@@ -209,12 +236,15 @@ impl Hub {
         if let Some(error) = undecodable {
             return Err(error);
         }
+        let views = folding.views;
         let HubOptions {
             authority,
             connections,
             cursor_key,
             clock,
             certificate_lifetime_secs,
+            warning_lists,
+            warning_lists_strict,
             log_dir,
             reopen,
         } = options;
@@ -229,6 +259,9 @@ impl Hub {
             clock,
             certificate_lifetime_secs,
             log_dir,
+            warning_lists: ArcSwap::from_pointee(warning_lists),
+            warning_lists_strict,
+            stopping: CancellationToken::new(),
             server_certificate_ends: AtomicI64::default(),
             feeds_open: AtomicU32::default(),
         });
@@ -313,12 +346,11 @@ impl Hub {
     pub fn condition(&self) -> Condition {
         Condition {
             hub_name: self.shared.read().hub_name.clone(),
-            log: self
+            log: *self
                 .shared
                 .log_head
                 .read()
-                .unwrap_or_else(|poisoned| poisoned.into_inner())
-                .clone(),
+                .unwrap_or_else(|poisoned| poisoned.into_inner()),
             read_only: self
                 .shared
                 .read_only
@@ -354,6 +386,16 @@ impl Hub {
             used_bytes: bytes_below(&self.shared.log_dir),
             free_bytes: self.shared.free_bytes().unwrap_or_default(),
         }
+    }
+
+    /// Puts other warning lists in the place of the present ones.
+    pub fn set_warning_lists(&self, lists: WarningLists) {
+        self.shared.warning_lists.store(Arc::new(lists));
+    }
+
+    /// Ends all feeds, so that connections can drain. What is in flight may still be written.
+    pub fn end_feeds(&self) {
+        self.shared.stopping.cancel();
     }
 
     /// Writes what is waiting, closes the log, and refuses all further changes.

@@ -10,6 +10,7 @@ use crate::domain::handling::Handling;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Content, Indicator, State, Text};
 use crate::domain::member::{Role, Standing};
+use crate::domain::observable::Observable;
 use crate::domain::violation::Violation;
 use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
 
@@ -47,6 +48,8 @@ pub enum Outcome {
         id: IndicatorId,
         /// Its revision.
         revision: u32,
+        /// Names of the warning lists that the observable stands on.
+        warnings: Vec<Text<200>>,
     },
     /// It was there already.
     Duplicate {
@@ -96,6 +99,7 @@ struct Prepared {
     observable: ObservableId,
     campaign: Box<str>,
     request_id: Box<str>,
+    warnings: Vec<Text<200>>,
 }
 
 impl Hub {
@@ -111,7 +115,7 @@ impl Hub {
         let now = self.now();
         let mut prepared: Vec<Result<Prepared, Violation>> = Vec::with_capacity(items.len());
         for item in items {
-            prepared.push(item.and_then(|item| prepare(caller, kind, now, item)));
+            prepared.push(item.and_then(|item| self.prepare(caller, kind, now, item)));
         }
         let member = caller.member;
         self.sequencer
@@ -219,6 +223,69 @@ impl Hub {
         own(&self.shared.read(), caller.member, id)
     }
 
+    /// The warning lists that an observable stands on; where the hub is strict, that is a reason to refuse it.
+    fn warnings(&self, observable: &Observable) -> Result<Vec<Text<200>>, Violation> {
+        let warnings = self.shared.warning_lists.load().hits(observable);
+        match warnings.first() {
+            Some(list) if self.shared.warning_lists_strict => {
+                let reason = format!(
+                    "stands on the warning list {:?}: report a page rather than its host",
+                    list.as_str()
+                );
+                Err(Violation::new("draft.raw", reason))
+            }
+            _ => Ok(warnings),
+        }
+    }
+
+    fn prepare(
+        &self,
+        caller: &Caller,
+        publisher_kind: crate::domain::member::MemberKind,
+        now: Timestamp,
+        item: Item,
+    ) -> Result<Prepared, Violation> {
+        let Item { request_id, content } = item;
+        content
+            .handling
+            .check_times(now)
+            .map_err(|violation| violation.within("draft.handling"))?;
+        let warnings = self.warnings(&content.observable)?;
+        let id = IndicatorId(Uuid::now_v7());
+        let observable = content.observable.id();
+        let campaign: Box<str> = content.campaign.as_str().into();
+        let indicator = Indicator {
+            id,
+            publisher: caller.member,
+            publisher_kind,
+            revision: 1,
+            content,
+            published_at: now,
+            revised_at: now,
+            retraction_reason: Text::default(),
+            warnings: warnings.clone(),
+        };
+        let stored = Box::new(StoredIndicator::new(indicator));
+        let event = Event::IndicatorPublished {
+            stored,
+            request_id: request_id.clone(),
+        };
+        let entry = Entry {
+            at: now,
+            actor: caller.actor(),
+            event,
+        };
+        let bytes = entry.encode();
+        Ok(Prepared {
+            entry: Some((entry, bytes)),
+            id,
+            observable,
+            campaign,
+            request_id,
+            warnings,
+        })
+    }
+
     fn kind_of(&self, member: MemberId) -> Result<crate::domain::member::MemberKind, HubError> {
         let views = self.shared.read();
         let member = views.roster.member(member);
@@ -228,54 +295,13 @@ impl Hub {
     }
 }
 
-fn prepare(
-    caller: &Caller,
-    publisher_kind: crate::domain::member::MemberKind,
-    now: Timestamp,
-    item: Item,
-) -> Result<Prepared, Violation> {
-    let Item { request_id, content } = item;
-    content
-        .handling
-        .check_times(now)
-        .map_err(|violation| violation.within("draft.handling"))?;
-    let id = IndicatorId(Uuid::now_v7());
-    let observable = content.observable.id();
-    let campaign: Box<str> = content.campaign.as_str().into();
-    let indicator = Indicator {
-        id,
-        publisher: caller.member,
-        publisher_kind,
-        revision: 1,
-        content,
-        published_at: now,
-        revised_at: now,
-        retraction_reason: Text::default(),
-        warnings: Vec::new(),
-    };
-    let stored = Box::new(StoredIndicator::new(indicator));
-    let event = Event::IndicatorPublished {
-        stored,
-        request_id: request_id.clone(),
-    };
-    let entry = Entry {
-        at: now,
-        actor: caller.actor(),
-        event,
-    };
-    let bytes = entry.encode();
-    Ok(Prepared {
-        entry: Some((entry, bytes)),
-        id,
-        observable,
-        campaign,
-        request_id,
-    })
-}
-
 fn stage(views: &Views, staged: &mut Staged, member: MemberId, item: &mut Prepared) -> Outcome {
     if let Some((id, revision)) = remembered(views, staged, member, &item.request_id) {
-        return Outcome::Accepted { id, revision };
+        return Outcome::Accepted {
+            id,
+            revision,
+            warnings: item.warnings.clone(),
+        };
     }
     let key = (member, item.observable, item.campaign.clone());
     if let Some(id) = staged.publications.get(&key) {
@@ -313,6 +339,7 @@ fn stage(views: &Views, staged: &mut Staged, member: MemberId, item: &mut Prepar
     Outcome::Accepted {
         id: item.id,
         revision: 1,
+        warnings: std::mem::take(&mut item.warnings),
     }
 }
 
@@ -471,5 +498,9 @@ fn stage_retraction(
         actor: actor.clone(),
         event,
     });
-    Outcome::Accepted { id, revision }
+    Outcome::Accepted {
+        id,
+        revision,
+        warnings: Vec::new(),
+    }
 }

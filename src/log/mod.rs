@@ -49,7 +49,7 @@ pub use batch::ENTRY_BYTES_MAX;
 pub use error::{AppendError, CloseError, CreateError, Damage, DiskError, OpenError, ReadError, Stop};
 pub use open::Opening;
 pub use read::{LogReader, Record};
-pub use verify::{Report, VerifyError, verify};
+pub use verify::{Report, VerifyError, verify, verify_each};
 
 use std::sync::Arc;
 

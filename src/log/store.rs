@@ -160,6 +160,10 @@ fn open_when_let_go(dir: &Path) -> Result<sled::Db, StoreError> {
     loop {
         match guarded(dir, || config.open()) {
             Err(StoreError::Disk(error)) if is_lock_held(&error) && waited_from.elapsed() < LOCK_WAIT_MAX => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a blocking room, and nothing tells when the lock is free"
+                )]
                 std::thread::sleep(LOCK_WAIT_STEP);
             }
             opened => return opened,

@@ -4,6 +4,7 @@ mod dir;
 mod init;
 mod listener;
 mod metrics_listener;
+mod warning_lists;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,6 +27,9 @@ pub use init::{InitError, InitRequest, Initialised, init};
 
 /// How often time passes in the hub.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How often the server's certificate is looked at, and replaced where its end is near.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(86_400);
 
 /// Why the hub did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -135,22 +139,17 @@ pub async fn run_with(
     dir.tell_admin(bound);
     on_ready(bound);
 
-    tokio::pin!(stop);
-    loop {
-        tokio::select! {
-            () = &mut stop => break,
-            () = reload() => match dir.server_tls(&authority, &config.hosts, now()) {
-                Ok((fresh, ends)) => {
-                    tls.store(fresh);
-                    hub.set_server_certificate_ends(ends);
-                    tracing::info!("certificates were read anew");
-                }
-                Err(error) => tracing::error!(%error, "certificates were not read anew; the old ones stay"),
-            },
-        }
-    }
+    until_stopped(stop, &mut reload, || {
+        let (fresh, ends) = dir.server_tls(&authority, &config.hosts, now())?;
+        tls.store(fresh);
+        hub.set_server_certificate_ends(ends);
+        hub.set_warning_lists(warning_lists::load(config.warning_lists.as_deref()));
+        Ok(())
+    })
+    .await;
     tracing::info!("stopping: no new connections, open requests may end");
     stopping.cancel();
+    hub.end_feeds();
     let drained = tokio::time::timeout(Duration::from_secs(config.drain_secs), async {
         let _ = accepting.await;
     });
@@ -165,6 +164,28 @@ pub async fn run_with(
     }
     close(hub, sequencer).await;
     Ok(())
+}
+
+/// Waits for the stop; meanwhile reads certificates when asked, and daily, for the server's own must be replaced in time.
+async fn until_stopped(
+    stop: impl Future<Output = ()>,
+    reload: &mut impl FnMut() -> ReloadSignal,
+    mut read_certificates: impl FnMut() -> Result<(), ServeError>,
+) {
+    tokio::pin!(stop);
+    let mut daily = tokio::time::interval(CERTIFICATE_CHECK);
+    daily.tick().await;
+    loop {
+        tokio::select! {
+            () = &mut stop => return,
+            () = reload() => {}
+            _ = daily.tick() => {}
+        }
+        match read_certificates() {
+            Ok(()) => tracing::info!("certificates were read anew"),
+            Err(error) => tracing::error!(%error, "certificates were not read anew; the old ones stay"),
+        }
+    }
 }
 
 /// Drops the last handle that this function knows of, and waits for the log to close.
@@ -194,6 +215,8 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
         cursor_key: dir.cursor_key()?,
         clock: now,
         certificate_lifetime_secs: config.certificate_lifetime_secs,
+        warning_lists: warning_lists::load(config.warning_lists.as_deref()),
+        warning_lists_strict: config.warning_lists_strict,
         log_dir: dir.log(),
         reopen: reopener(dir.log(), log_options),
     };
@@ -225,6 +248,45 @@ async fn tick(hub: Hub, connections: ConnectionRegistry, stopping: CancellationT
             tracing::warn!(%error, "time could not be written to the log");
         }
     }
+}
+
+/// What an offline check found whole.
+pub struct Verified {
+    /// Of the log.
+    pub log: crate::log::Report,
+    /// Members in the views.
+    pub members: usize,
+    /// Indicators in the views.
+    pub indicators: usize,
+}
+
+/// Why a hub's record does not pass.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The log is damaged, in use, or missing.
+    #[error(transparent)]
+    Log(#[from] crate::log::VerifyError),
+    /// An entry cannot be folded.
+    #[error(transparent)]
+    Fold(#[from] crate::hub::OpenError),
+}
+
+/// Checks the hub in `dir` offline: derives every hash, the Merkle root and all views again. The first bad entry is the error.
+pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
+    let mut folding = crate::hub::Folding::default();
+    let mut folded = Ok(());
+    let log = crate::log::verify_each(&HubDir::new(dir).log(), &mut |seq, bytes| {
+        if folded.is_ok() {
+            folded = folding.entry(seq, bytes);
+        }
+    })?;
+    folded?;
+    let (members, indicators) = folding.counts();
+    Ok(Verified {
+        log,
+        members,
+        indicators,
+    })
 }
 
 /// The directory of a hub, if `path` is one.

@@ -229,7 +229,7 @@ async fn reconnection(
     checks: &mut Checks,
 ) -> Result<(), Failure> {
     narrator
-        .scene("Vidora's connection breaks; meanwhile the world goes on")
+        .scene("Vidora's feed breaks off; meanwhile the world goes on")
         .await;
     let stored = watchers.remove(VIDORA).cut().await;
     let handling = wire::Handling {

@@ -35,6 +35,7 @@ pub struct Feed {
     is_dirty: bool,
     is_live: bool,
     has_agreed: bool,
+    was_connected: bool,
     messages: u64,
 }
 
@@ -82,6 +83,7 @@ impl Feed {
             is_dirty: false,
             is_live: false,
             has_agreed: false,
+            was_connected: true,
             messages: 0,
         })
     }
@@ -113,10 +115,16 @@ impl Feed {
 
     /// A stream was opened.
     pub fn connected(&mut self) {
-        if self.messages > 0 {
+        if self.messages > 0 && !self.cursor.is_empty() {
             self.output.note("connected again, resuming at the last cursor");
         }
         self.is_live = false;
+        self.was_connected = true;
+    }
+
+    /// Whether a stream was opened since this was last asked.
+    pub fn was_connected(&mut self) -> bool {
+        std::mem::take(&mut self.was_connected)
     }
 
     /// Forgets the cursor: the next stream begins with a snapshot.

@@ -76,7 +76,11 @@ impl Subscribe {
             match end {
                 End::Done => return Ok(()),
                 End::Lost(reason) if self.until_live => return Err(Failure::Failed(reason)),
-                End::Lost(reason) => context.output.note(&format!("{reason}; connecting again")),
+                // Once for each outage, however long it takes.
+                End::Lost(reason) if feed.was_connected() => {
+                    context.output.note(&format!("{reason}; connecting again"))
+                }
+                End::Lost(_) => {}
                 End::Snapshot(reason) => {
                     snapshots = if feed.has_agreed() { 1 } else { snapshots + 1 };
                     if snapshots > SNAPSHOTS_MAX {

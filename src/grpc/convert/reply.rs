@@ -77,10 +77,10 @@ pub fn digest(digest: Digest) -> wire::Digest {
 pub fn outcome(outcome: Outcome) -> wire::PublishResult {
     use wire::publish_result::Outcome as Wire;
     let outcome = match outcome {
-        Outcome::Accepted { id, revision } => Wire::Accepted(wire::Accepted {
+        Outcome::Accepted { id, revision, warnings } => Wire::Accepted(wire::Accepted {
             id: id.to_string(),
             revision,
-            warnings: Vec::new(),
+            warnings: warnings.iter().map(|name| name.as_str().to_owned()).collect(),
         }),
         Outcome::Duplicate { id, revision } => Wire::Duplicate(wire::Duplicate {
             id: id.to_string(),

@@ -150,6 +150,7 @@ impl Roster {
     }
 
     /// Folds an event of the roster at moment `ordinal`. Says whether somebody's rights to see changed.
+    #[expect(clippy::too_many_lines, reason = "a flat table, one arm or field a line")]
     pub fn apply(&mut self, at: Timestamp, event: &Event, ordinal: u32) -> bool {
         match event {
             Event::MemberAdmitted { member, name, kind } => {

@@ -163,6 +163,7 @@ pub fn decode_indicator(
     decode(body, audience, embargo_members)
 }
 
+#[expect(clippy::too_many_lines, reason = "a flat table, one arm or field a line")]
 fn decode(body: &Bytes, audience: Audience, embargo_members: Vec<MemberId>) -> Result<Indicator, DecodeError> {
     let stored::Indicator {
         id,
