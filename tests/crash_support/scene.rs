@@ -158,9 +158,10 @@ async fn catch_up(mirror: &mut Mirror, feeds: &mut FeedServiceClient<tonic::tran
         until_live: true,
         ..Default::default()
     };
-    let mut feed = feeds.subscribe(request).await.unwrap().into_inner();
+    let refused = |status: tonic::Status| format!("the feed was refused: {status}");
+    let mut feed = feeds.subscribe(request).await.map_err(refused)?.into_inner();
     let mut live = false;
-    while let Some(response) = feed.message().await.unwrap() {
+    while let Some(response) = feed.message().await.map_err(refused)? {
         live = response.live;
         mirror.apply(response)?;
     }
