@@ -266,8 +266,23 @@ impl ChildHub {
 
     /// Its resident memory.
     pub fn resident_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
+    /// The most resident memory that it had since [`ChildHub::forget_peak`].
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory_bytes("VmHWM:")
+    }
+
+    /// Lets the peak start anew from what is resident now.
+    pub fn forget_peak(&self) {
+        // proc(5): 5 resets the peak.
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid), "5").unwrap();
+    }
+
+    fn memory_bytes(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         let kib = line.trim().trim_end_matches("kB").trim();
         kib.parse::<u64>().unwrap() * 1024
     }
