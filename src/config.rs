@@ -35,6 +35,14 @@ pub struct Config {
     pub connections_per_member_max: usize,
     /// Threads that serve requests.
     pub worker_threads: usize,
+    /// When a holder is overdue to confirm that it removed what was taken back, in seconds.
+    pub recall_confirm_secs: u32,
+    /// Taking back more than this share of what a member shares, 0 to 1, needs a second confirmation.
+    pub large_retraction_share: f64,
+    /// So many indicators may always be taken back without one.
+    pub large_retraction_floor: u32,
+    /// What is taken back within so many seconds counts as one.
+    pub large_retraction_window_secs: u32,
     /// How long an orderly stop waits for requests to end, in seconds.
     pub drain_secs: u64,
     /// A folder of warning lists in MISP's format. None: no warnings.
@@ -61,6 +69,10 @@ struct RawConfig {
     connections_max: Option<usize>,
     connections_per_member_max: Option<usize>,
     worker_threads: Option<usize>,
+    recall_confirm_secs: Option<u32>,
+    large_retraction_share: Option<f64>,
+    large_retraction_floor: Option<u32>,
+    large_retraction_window_secs: Option<u32>,
     drain_secs: Option<u64>,
     warning_lists: Option<PathBuf>,
     warning_lists_strict: Option<bool>,
@@ -124,6 +136,10 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         connections_max,
         connections_per_member_max,
         worker_threads,
+        recall_confirm_secs,
+        large_retraction_share,
+        large_retraction_floor,
+        large_retraction_window_secs,
         drain_secs,
         warning_lists,
         warning_lists_strict,
@@ -156,6 +172,26 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
             1..=1_000_000,
         )?,
         worker_threads: within("worker_threads", worker_threads.unwrap_or_else(cores), 1..=1_024)?,
+        recall_confirm_secs: within(
+            "recall_confirm_secs",
+            recall_confirm_secs.unwrap_or(86_400),
+            1..=366 * 86_400,
+        )?,
+        large_retraction_share: within(
+            "large_retraction_share",
+            large_retraction_share.unwrap_or(0.2),
+            0.0..=1.0,
+        )?,
+        large_retraction_floor: within(
+            "large_retraction_floor",
+            large_retraction_floor.unwrap_or(20),
+            0..=1_000_000,
+        )?,
+        large_retraction_window_secs: within(
+            "large_retraction_window_secs",
+            large_retraction_window_secs.unwrap_or(3_600),
+            1..=366 * 86_400,
+        )?,
         drain_secs: within("drain_secs", drain_secs.unwrap_or(10), 0..=3_600)?,
         warning_lists: warning_lists.map(|path| dir.join(path)),
         warning_lists_strict: warning_lists_strict.unwrap_or(false),
@@ -216,6 +252,22 @@ mod tests {
                 "certificate_lifetime_secs: is 3599, must be 3600 to 7776000",
             ),
             ("connections_max = 0", "connections_max: is 0, must be 1 to 1000000"),
+            (
+                "recall_confirm_secs = 0",
+                "recall_confirm_secs: is 0, must be 1 to 31622400",
+            ),
+            (
+                "large_retraction_share = 1.5",
+                "large_retraction_share: is 1.5, must be 0 to 1",
+            ),
+            (
+                "large_retraction_share = nan",
+                "large_retraction_share: is NaN, must be 0 to 1",
+            ),
+            (
+                "large_retraction_window_secs = 0",
+                "large_retraction_window_secs: is 0, must be 1 to 31622400",
+            ),
             ("hosts = []", "hosts: must name at least one host"),
             ("listne = 'x'", "unknown field `listne`"),
         ] {

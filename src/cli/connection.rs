@@ -28,7 +28,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A page of 1,000 indicators with long values passes the 4 MiB that gRPC allows by default.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Lets a replay flow although the reader is 30 ms away.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
@@ -125,6 +125,11 @@ impl Connection {
             Ok(channel) => Ok(Connection { channel, circumstances }),
             Err(error) => Err(Failure::Failed(circumstances.of_connecting(&error))),
         }
+    }
+
+    /// The channel itself, for calls that the generated clients do not make.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// Publishing.

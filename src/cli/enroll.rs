@@ -8,18 +8,19 @@ use clap::Args;
 use serde_json::json;
 
 use super::connection::{Connection, Context, Credentials, call, canonical_address};
+use super::enrolment_key::EnrolmentKey;
 use super::failure::Failure;
 use super::json;
 use super::output::plain;
 use super::profile::{self, Pair, Profile, Settings};
 use crate::grpc::wire;
-use crate::pki::{self, InvitationToken, TOKEN_CHARS_MAX};
+use crate::pki::{self, InvitationToken, KeyAndCsr, TOKEN_CHARS_MAX};
 
 /// Make a key here, have it certified with an invitation's token, and write a profile
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  clearinghouse enroll --hub hub.example:7443 --ca ca.pem --token-file token --out profiles/feed\n\n\
-The same token may be tried again with the same key only: if the hub cannot be reached, nothing is lost."
+An attempt that was cut short is simply made again: its key waits beside DIR, and the token still opens for that key."
 )]
 pub struct Enroll {
     /// The hub's authority certificate (PEM), received by a channel that you trust
@@ -52,8 +53,10 @@ impl Enroll {
         let authority_pem = fs::read_to_string(&self.ca).map_err(|error| Failure::of(self.ca.display(), error))?;
         // Before the token is spent: a profile that cannot be written would waste it.
         profile::check_free(&self.out)?;
-        let (profile, expires_at) = enroll(&hub, &token, &authority_pem, &self.out).await?;
+        let key = EnrolmentKey::take_up_or_make(&self.out)?;
+        let (profile, expires_at) = enroll(&hub, &token, &authority_pem, &self.out, &key.fresh).await?;
         profile.create()?;
+        key.discard();
         let Settings {
             hub,
             member,
@@ -80,14 +83,14 @@ impl Enroll {
     }
 }
 
-/// Enrols with a fresh key. Nothing is written here.
+/// Enrols that key. Nothing is written here.
 pub async fn enroll(
     hub: &str,
     token: &InvitationToken,
     authority_pem: &str,
     out: &Path,
+    key: &KeyAndCsr,
 ) -> Result<(Profile, Option<prost_types::Timestamp>), Failure> {
-    let fresh = pki::new_key_and_csr().map_err(|error| Failure::of("cannot make a key", error))?;
     let credentials = Credentials {
         hub,
         certificate_pem: token.certificate_pem(),
@@ -97,7 +100,9 @@ pub async fn enroll(
     let connection = Connection::open(&credentials).await?;
     let response = connection
         .enrolment()
-        .enroll(call(wire::EnrollRequest { csr_pem: fresh.csr_pem }))
+        .enroll(call(wire::EnrollRequest {
+            csr_pem: key.csr_pem.clone(),
+        }))
         .await;
     let wire::EnrollResponse {
         certificate_chain_pem,
@@ -114,7 +119,7 @@ pub async fn enroll(
         agent: agent.name,
     };
     let pair = Pair {
-        key_pem: fresh.key_pem,
+        key_pem: key.key_pem.clone(),
         certificate_pem: certificate_chain_pem,
     };
     // The hub's own word counts, where it gives one: it may be moving to a new authority.

@@ -58,6 +58,10 @@ impl Circumstances {
                 status.source().map(last_cause).unwrap_or_default()
             ),
             Code::DeadlineExceeded | Code::Cancelled => format!("the hub at {} did not answer in time", self.address),
+            Code::ResourceExhausted | Code::Unavailable if retry_after_ms(status).is_some() => {
+                let seconds = retry_after_ms(status).unwrap_or_default().div_ceil(1_000);
+                format!("{message}: try again in {seconds} s")
+            }
             _ if message.is_empty() => status.code().description().to_owned(),
             _ => message,
         }
@@ -252,6 +256,16 @@ mod tests {
         }
         let text = circumstances(1).of_connecting(&alert(rustls::AlertDescription::BadCertificate));
         assert!(text.contains("this agent's certificate ended"), "{text}");
+    }
+
+    /// The alert is often lost: the hub closes, and the next write finds a broken pipe.
+    #[test]
+    fn an_expired_certificate_is_named_even_when_the_alert_is_lost() {
+        let broken = || Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
+        let text = circumstances(1).of_call(&broken());
+        assert!(text.contains("this agent's certificate ended"), "{text}");
+        let text = circumstances(FUTURE).of_call(&broken());
+        assert!(!text.contains("ended"), "{text}");
     }
 
     #[test]

@@ -6,17 +6,19 @@ use std::str::FromStr;
 use clap::Args;
 use prost_types::Timestamp;
 
+use super::connection::Context;
 use super::failure::Failure;
 use super::names::Directory;
 use super::time;
 use super::words::{self, Number};
+use crate::domain::handling::Tlp;
 use crate::grpc::wire;
 
 /// Who may see what is published.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Handling")]
 pub struct HandlingFlags {
-    /// Traffic Light Protocol 2.0 label: who may see it at most
+    /// Traffic Light Protocol 2.0 label: who may see it at most [default: amber with --to, else green]
     #[arg(long, value_name = "LABEL", value_parser = words::tlp_parser())]
     pub tlp: Option<Number>,
     /// A member or group of the audience; may be repeated
@@ -37,15 +39,29 @@ pub struct HandlingFlags {
 }
 
 impl HandlingFlags {
-    /// The label, which every publication must state: a default would be a decision taken for the publisher.
-    pub fn required_tlp(&self) -> Result<Number, Failure> {
-        self.tlp.ok_or_else(|| {
-            Failure::Usage(
-                "--tlp is required: say who may see what you publish. clear and green: all members; amber and amber+strict: the members \
-                 and groups named with --to; red: the members named one by one with --to"
-                    .to_owned(),
-            )
-        })
+    /// The label that holds where none was given: the audience named, or all members (and no government, which needs its own
+    /// release). Never wider than what the command line says, so a slip shows too little rather than too much.
+    fn default_tlp(&self) -> Tlp {
+        match self.to.is_empty() {
+            true => Tlp::Green,
+            false => Tlp::Amber,
+        }
+    }
+
+    /// The label that holds, as the wire's number.
+    pub fn tlp_number(&self) -> Number {
+        self.tlp.unwrap_or_else(|| words::number(&Tlp::ALL, self.default_tlp()))
+    }
+
+    /// Tells a person which label holds, where the command line does not.
+    pub fn explain_default(&self, context: &Context) {
+        if self.tlp.is_none() && !context.output.is_json() {
+            let who = match self.default_tlp() {
+                Tlp::Amber => "amber: those named with --to",
+                _ => "green: all members but governments",
+            };
+            context.output.note(&format!("no --tlp given, so it is {who}"));
+        }
     }
 
     /// Whether names must be looked up at the hub.
@@ -63,8 +79,11 @@ impl HandlingFlags {
             embargo_to,
             expires,
         } = self;
-        if let Some(tlp) = tlp {
-            handling.tlp = *tlp;
+        match tlp {
+            Some(tlp) => handling.tlp = *tlp,
+            None if handling.tlp == 0 => handling.tlp = self.tlp_number(),
+            // A revision keeps the label it has.
+            None => {}
         }
         if !to.is_empty() {
             handling.member_ids.clear();
@@ -137,6 +156,9 @@ pub struct ContentFlags {
     /// Where it can be checked: a URL or an archive reference; may be repeated
     #[arg(long, value_name = "REFERENCE")]
     pub evidence: Vec<String>,
+    /// You saw it yourself, and do not only know of it from others
+    #[arg(long)]
+    pub independent: bool,
 }
 
 impl ContentFlags {
@@ -157,7 +179,9 @@ impl ContentFlags {
             last_seen,
             note,
             evidence,
+            independent,
         } = self;
+        draft.independent |= independent;
         set(&mut draft.verdict, verdict);
         set(&mut draft.confidence, confidence);
         set(&mut draft.severity, severity);

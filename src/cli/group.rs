@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::change;
 use super::connection::{Connection, Context, call};
 use super::failure::Failure;
 use super::json;
@@ -53,12 +54,16 @@ impl GroupCommand {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let connection = context.connect().await?;
         let directory = Directory::of_all(&connection).await?;
-        let (done, group) = match self.action {
+        let (done, (group, pending)) = match self.action {
             Action::List => return list(context, &directory),
             Action::Create { name } => ("created", create(&connection, name).await?),
             Action::Add(place) => ("added to", add(&connection, &directory, &place).await?),
             Action::Remove(place) => ("removed from", remove(&connection, &directory, &place).await?),
         };
+        if let Some(change) = pending {
+            return change::print_pending(context, &connection, &change).await;
+        }
+        let group = group.unwrap_or_default();
         context.output.result(&json::group(&group, &directory), || {
             format!(
                 "{done} {}: {} members, {}",
@@ -70,42 +75,39 @@ impl GroupCommand {
     }
 }
 
-async fn create(connection: &Connection, name: String) -> Result<wire::Group, Failure> {
+/// The group, or the change that waits for a second admin.
+type Asked = (Option<wire::Group>, Option<wire::PendingChange>);
+
+async fn create(connection: &Connection, name: String) -> Result<Asked, Failure> {
     let response = connection
         .membership()
         .create_group(call(wire::CreateGroupRequest { name }))
         .await;
-    Ok(response
-        .map_err(|status| connection.failure(status))?
-        .into_inner()
-        .group
-        .unwrap_or_default())
+    let response = response.map_err(|status| connection.failure(status))?;
+    let wire::CreateGroupResponse { group, pending } = response.into_inner();
+    Ok((group, pending))
 }
 
-async fn add(connection: &Connection, directory: &Directory, place: &Place) -> Result<wire::Group, Failure> {
+async fn add(connection: &Connection, directory: &Directory, place: &Place) -> Result<Asked, Failure> {
     let request = wire::AddGroupMemberRequest {
         group_id: directory.group_id(&place.group)?,
         member_id: directory.member_id(&place.member)?,
     };
     let response = connection.membership().add_group_member(call(request)).await;
-    Ok(response
-        .map_err(|status| connection.failure(status))?
-        .into_inner()
-        .group
-        .unwrap_or_default())
+    let response = response.map_err(|status| connection.failure(status))?;
+    let wire::AddGroupMemberResponse { group, pending } = response.into_inner();
+    Ok((group, pending))
 }
 
-async fn remove(connection: &Connection, directory: &Directory, place: &Place) -> Result<wire::Group, Failure> {
+async fn remove(connection: &Connection, directory: &Directory, place: &Place) -> Result<Asked, Failure> {
     let request = wire::RemoveGroupMemberRequest {
         group_id: directory.group_id(&place.group)?,
         member_id: directory.member_id(&place.member)?,
     };
     let response = connection.membership().remove_group_member(call(request)).await;
-    Ok(response
-        .map_err(|status| connection.failure(status))?
-        .into_inner()
-        .group
-        .unwrap_or_default())
+    let response = response.map_err(|status| connection.failure(status))?;
+    let wire::RemoveGroupMemberResponse { group, pending } = response.into_inner();
+    Ok((group, pending))
 }
 
 fn list(context: &Context, directory: &Directory) -> Result<(), Failure> {

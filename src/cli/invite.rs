@@ -4,9 +4,9 @@
 use clap::Args;
 use serde_json::json;
 
-use super::connection::{Context, call};
+use super::change;
+use super::connection::{Connection, Context, call};
 use super::failure::Failure;
-use super::json;
 use super::names::Directory;
 use super::words::{self, Number};
 use crate::grpc::wire;
@@ -34,7 +34,8 @@ impl Invite {
     /// Runs it.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let connection = context.connect().await?;
-        let member_id = Directory::of_members(&connection).await?.member_id(&self.member)?;
+        let directory = Directory::of_members(&connection).await?;
+        let member_id = directory.member_id(&self.member)?;
         let request = wire::CreateInvitationRequest {
             member_id,
             agent: self.agent,
@@ -42,20 +43,33 @@ impl Invite {
             lifetime_secs: self.lifetime,
         };
         let response = connection.membership().create_invitation(call(request)).await;
-        let wire::CreateInvitationResponse {
-            token,
-            expires_at,
-            invitation_id,
-            pending: _,
-        } = response.map_err(|status| connection.failure(status))?.into_inner();
-        let expires = json::moment(&expires_at);
+        let invited = response.map_err(|status| connection.failure(status))?.into_inner();
+        if let Some(change) = &invited.pending {
+            return pending(context, &connection, change, &directory).await;
+        }
+        let value = change::invitation(&invited);
         if !context.output.is_json() {
             context.output.note(&format!(
                 "The token opens enrolment once, until {}.",
-                expires.as_str().unwrap_or("?")
+                value["expires"].as_str().unwrap_or("?")
             ));
         }
-        let value = json!({"token": token, "expires": expires, "invitation_id": invitation_id});
-        context.output.result(&value, || token)
+        context.output.result(&value, || invited.token)
+    }
+}
+
+/// For a person stdout stays empty: it is the file that the token goes to.
+async fn pending(
+    context: &Context,
+    connection: &Connection,
+    change: &wire::PendingChange,
+    directory: &Directory,
+) -> Result<(), Failure> {
+    change::explain(context, connection, change, directory).await;
+    match context.output.is_json() {
+        true => context
+            .output
+            .object(&json!({"pending": change::value(change, directory)})),
+        false => Ok(()),
     }
 }

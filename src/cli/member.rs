@@ -1,17 +1,20 @@
 //! `member`: who takes part. Needs an admin's profile, but for `list`.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
+use tonic::{Response, Status};
 
+use super::change;
 use super::connection::{Connection, Context, call};
 use super::failure::Failure;
 use super::json;
 use super::names::Directory;
 use super::output::plain;
+use super::time;
 use super::words::{self, Number};
 use crate::grpc::wire;
 
-/// Admit, list, suspend, resume and remove members
+/// Admit, list, rename, suspend, resume and remove members, and show their history
 #[derive(Args, Debug)]
 pub struct MemberCommand {
     #[command(subcommand)]
@@ -28,6 +31,22 @@ enum Action {
         /// What kind of organisation it is
         #[arg(long, value_parser = words::member_kind_parser())]
         kind: Number,
+    },
+    /// Give a member another name
+    #[command(
+        after_help = "Example:\n  clearinghouse member rename \"Agora Social\" \"Agora Networks\" --profile hub/admin"
+    )]
+    Rename {
+        /// Name or id
+        member: String,
+        /// The new name
+        name: String,
+    },
+    /// Show what happened to a member: its groups, agents, standing, and who decided
+    #[command(after_help = "Example:\n  clearinghouse member history \"Agora Social\" --profile hub/admin")]
+    History {
+        /// Name or id; your own member unless given
+        member: Option<String>,
     },
     /// List all members
     #[command(after_help = "Example:\n  clearinghouse member list --profile hub/admin --json")]
@@ -63,54 +82,55 @@ impl MemberCommand {
     /// Runs it.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let connection = context.connect().await?;
-        match self.action {
-            Action::List => list(context, &Directory::of_members(&connection).await?),
+        let (done, member, pending) = match self.action {
+            Action::List => return list(context, &Directory::of_members(&connection).await?),
+            Action::History { member } => return history(context, &connection, member).await,
             Action::Add { name, kind } => {
                 let request = wire::AddMemberRequest { name, kind };
                 let response = connection.membership().add_member(call(request)).await;
-                let member = response
-                    .map_err(|status| connection.failure(status))?
-                    .into_inner()
-                    .member;
-                print(context, "admitted", member)
+                let wire::AddMemberResponse { member, pending } = answer(&connection, response)?;
+                ("admitted", member, pending)
+            }
+            Action::Rename { member, name } => {
+                let id = id_of(&connection, &member).await?;
+                let request = wire::RenameMemberRequest { id, name };
+                let response = connection.membership().rename_member(call(request)).await;
+                let wire::RenameMemberResponse { member, pending } = answer(&connection, response)?;
+                ("renamed", member, pending)
             }
             Action::Suspend(Target { member, reason }) => {
-                let request = wire::SuspendMemberRequest {
-                    id: id_of(&connection, &member).await?,
-                    reason,
-                };
+                let id = id_of(&connection, &member).await?;
+                let request = wire::SuspendMemberRequest { id, reason };
                 let response = connection.membership().suspend_member(call(request)).await;
-                let member = response
-                    .map_err(|status| connection.failure(status))?
-                    .into_inner()
-                    .member;
-                print(context, "suspended", member)
+                let wire::SuspendMemberResponse { member } = answer(&connection, response)?;
+                ("suspended", member, None)
             }
             Action::Resume { member } => {
-                let request = wire::ResumeMemberRequest {
-                    id: id_of(&connection, &member).await?,
-                };
+                let id = id_of(&connection, &member).await?;
+                let request = wire::ResumeMemberRequest { id };
                 let response = connection.membership().resume_member(call(request)).await;
-                let member = response
-                    .map_err(|status| connection.failure(status))?
-                    .into_inner()
-                    .member;
-                print(context, "resumed", member)
+                let wire::ResumeMemberResponse { member, pending } = answer(&connection, response)?;
+                ("resumed", member, pending)
             }
             Action::Remove(Target { member, reason }) => {
-                let request = wire::RemoveMemberRequest {
-                    id: id_of(&connection, &member).await?,
-                    reason,
-                };
+                let id = id_of(&connection, &member).await?;
+                let request = wire::RemoveMemberRequest { id, reason };
                 let response = connection.membership().remove_member(call(request)).await;
-                let member = response
-                    .map_err(|status| connection.failure(status))?
-                    .into_inner()
-                    .member;
-                print(context, "removed", member)
+                let wire::RemoveMemberResponse { member, pending } = answer(&connection, response)?;
+                ("removed", member, pending)
             }
+        };
+        match pending {
+            Some(change) => change::print_pending(context, &connection, &change).await,
+            None => print(context, done, member),
         }
     }
+}
+
+fn answer<T>(connection: &Connection, response: Result<Response<T>, Status>) -> Result<T, Failure> {
+    response
+        .map(Response::into_inner)
+        .map_err(|status| connection.failure(status))
 }
 
 async fn id_of(connection: &Connection, member: &str) -> Result<String, Failure> {
@@ -122,6 +142,49 @@ fn print(context: &Context, done: &str, member: Option<wire::Member>) -> Result<
     context.output.result(&json::member(&member), || {
         let kind = words::member_kind(member.kind);
         format!("{done} {} ({kind}): {}", plain(&member.name), plain(&member.id))
+    })
+}
+
+async fn history(context: &Context, connection: &Connection, member: Option<String>) -> Result<(), Failure> {
+    let directory = Directory::of_members(connection).await?;
+    let member_id = match member {
+        Some(member) => directory.member_id(&member)?,
+        None => directory.own_member_id().to_owned(),
+    };
+    let request = wire::ListMemberHistoryRequest {
+        member_id: member_id.clone(),
+    };
+    let response = connection.membership().list_member_history(call(request)).await;
+    let wire::ListMemberHistoryResponse { events } = answer(connection, response)?;
+    if context.output.is_json() {
+        let events: Vec<Value> = events.iter().map(|event| event_value(event, &directory)).collect();
+        let member = json!({"id": member_id, "name": directory.member_name(&member_id)});
+        return context.output.object(&json!({"member": member, "events": events}));
+    }
+    let row = |event: &wire::MemberEvent| {
+        let at = event.at.as_ref().and_then(time::text).unwrap_or_default();
+        let author = change::author(&event.author_member_id, &event.author_agent, &directory);
+        vec![at, event.kind.clone(), event.summary.clone(), author]
+    };
+    let rows = events.iter().map(row).collect();
+    context.output.table("events", &["at", "kind", "what", "by"], rows)
+}
+
+fn event_value(event: &wire::MemberEvent, directory: &Directory) -> Value {
+    let wire::MemberEvent {
+        at,
+        kind,
+        summary,
+        author_member_id,
+        author_agent,
+        seq,
+    } = event;
+    json!({
+        "at": json::moment(at),
+        "kind": kind,
+        "summary": summary,
+        "author": change::author_value(author_member_id, author_agent, directory),
+        "seq": (*seq > 0).then_some(seq),
     })
 }
 

@@ -26,7 +26,9 @@ mod serve;
 mod verify;
 
 mod agent;
+mod change;
 mod enroll;
+mod enrolment_key;
 mod group;
 mod invite;
 mod member;
@@ -43,6 +45,7 @@ mod query;
 mod status;
 mod subscribe;
 
+mod bench;
 mod demo;
 
 mod manual;
@@ -73,6 +76,7 @@ struct Cli {
         long,
         global = true,
         env = "CLEARINGHOUSE_PROFILE",
+        hide_env_values = true,
         value_name = "DIR",
         help_heading = "Global"
     )]
@@ -104,6 +108,7 @@ enum Command {
     Serve(serve::Serve),
     Verify(verify::Verify),
     Member(member::MemberCommand),
+    Change(change::ChangeCommand),
     Group(group::GroupCommand),
     Invite(invite::Invite),
     Enroll(enroll::Enroll),
@@ -123,6 +128,7 @@ enum Command {
     Campaign(query::CampaignCommand),
     Export(export::Export),
     Status(status::Status),
+    Bench(bench::BenchCommand),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -162,6 +168,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Serve(command) => command.run(context),
         Command::Verify(command) => command.run(context),
         Command::Member(command) => online(command.run(context)),
+        Command::Change(command) => online(command.run(context)),
         Command::Group(command) => online(command.run(context)),
         Command::Invite(command) => online(command.run(context)),
         Command::Enroll(command) => online(command.run(context)),
@@ -181,6 +188,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Campaign(command) => online(command.run(context)),
         Command::Export(command) => online(command.run(context)),
         Command::Status(command) => online(command.run(context)),
+        Command::Bench(command) => command.run(context),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(context, Cli::command()),
     }

@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use super::failure::Failure;
 
+/// The narrowest terminal, in columns, to which tables are wrapped.
+const WRAP_WIDTH_MIN: u16 = 60;
+
 /// Where and how a command prints.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
@@ -88,7 +91,8 @@ pub fn layout(header: &[&str], rows: Vec<Vec<String>>) -> String {
     for row in rows {
         table.add_row(row.iter().map(|cell| plain(cell)));
     }
-    if table.width().is_none() {
+    // Narrower than this, wrapping each cell helps nobody (some terminals say 0).
+    if table.width().is_none_or(|width| width < WRAP_WIDTH_MIN) {
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
     if let Some(first) = table.column_mut(0) {

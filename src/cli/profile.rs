@@ -313,7 +313,8 @@ mod tests {
 
     #[test]
     fn a_crash_at_any_step_of_a_renewal_leaves_a_matching_pair() {
-        let steps: [(&str, &[(&str, &str)], &str); 5] = [
+        type Step = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+        let steps: [Step; 5] = [
             ("before", &[], "old"),
             ("key written", &[(NEXT_KEY_FILE, "new key")], "old"),
             (

@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::flags::{ContentFlags, HandlingFlags};
 use super::names::Directory;
 use super::outcome;
+use super::output::plain;
 use super::words::{self, Number};
 use crate::domain::observable::Kind;
 use crate::grpc::wire;
@@ -35,7 +36,7 @@ pub struct Publish {
 impl Publish {
     /// Runs it.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        self.handling.required_tlp()?;
+        self.handling.explain_default(context);
         let connection = context.connect().await?;
         let directory = match self.handling.names_anyone() {
             true => Directory::of_all(&connection).await?,
@@ -66,9 +67,17 @@ impl Publish {
         let outcome = outcome::of(result)?;
         match &outcome {
             Outcome::Rejected(rejected) => Err(Failure::Failed(outcome::rejection_text(rejected))),
-            Outcome::Accepted(accepted) => context
-                .output
-                .result(&outcome::json(&outcome), || format!("published {}", accepted.id)),
+            Outcome::Accepted(accepted) => {
+                for list in &accepted.warnings {
+                    let list = plain(list);
+                    context.output.note(&format!(
+                        "warning: it stands on the list {list:?}; is it a false positive?"
+                    ));
+                }
+                context
+                    .output
+                    .result(&outcome::json(&outcome), || format!("published {}", accepted.id))
+            }
             Outcome::Duplicate(duplicate) => context.output.result(&outcome::json(&outcome), || {
                 format!("already published as {}", duplicate.id)
             }),

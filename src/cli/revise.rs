@@ -26,6 +26,9 @@ pub struct Revise {
     /// Fail if the indicator is no longer at this revision
     #[arg(long, value_name = "REVISION")]
     expect: Option<u32>,
+    /// Confirm that a large share of your indicators is meant to be taken back within a short time
+    #[arg(long)]
+    confirm_large: bool,
     #[command(flatten)]
     content: ContentFlags,
     #[command(flatten)]
@@ -71,6 +74,7 @@ impl Revise {
             expected_revision,
             draft: Some(draft),
             request_id: Uuid::now_v7().to_string(),
+            confirm_large: self.confirm_large,
         };
         let response = connection.publishing().revise(call(request)).await;
         let wire::ReviseResponse { id, revision } = response.map_err(|status| connection.failure(status))?.into_inner();

@@ -45,6 +45,8 @@ fn as_json(address: &str, status: &wire::GetStatusResponse) -> Value {
         feeds_open,
         disk_bytes,
         disk_free_bytes,
+        recalls_open,
+        recalls_overdue,
     } = status;
     json!({
         "hub": address,
@@ -59,6 +61,8 @@ fn as_json(address: &str, status: &wire::GetStatusResponse) -> Value {
         "feeds_open": feeds_open,
         "disk_bytes": disk_bytes,
         "disk_free_bytes": disk_free_bytes,
+        "recalls_open": recalls_open,
+        "recalls_overdue": recalls_overdue,
     })
 }
 
@@ -86,6 +90,12 @@ fn as_text(address: &str, status: &wire::GetStatusResponse) -> String {
         format!("hub's certificate ends {}", ends(&status.server_certificate_expires_at)),
         format!("your certificate ends  {}", ends(&status.client_certificate_expires_at)),
     ];
+    if status.recalls_open > 0 {
+        lines.push(format!(
+            "recalls  {} not confirmed by all holders, {} of them overdue",
+            status.recalls_open, status.recalls_overdue
+        ));
+    }
     if status.disk_bytes > 0 {
         let mib = |bytes: u64| bytes >> 20;
         lines.push(format!(

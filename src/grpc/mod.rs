@@ -27,6 +27,7 @@ mod feed_service;
 mod membership_service;
 mod publish_service;
 mod query_service;
+mod recall_service;
 
 use axum::Router;
 use tonic::codec::CompressionEncoding;
@@ -58,6 +59,7 @@ pub fn router(hub: &Hub) -> Router {
     use server::membership_service_server::MembershipServiceServer;
     use server::publish_service_server::PublishServiceServer;
     use server::query_service_server::QueryServiceServer;
+    use server::recall_service_server::RecallServiceServer;
 
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
@@ -88,6 +90,9 @@ pub fn router(hub: &Hub) -> Router {
         .add_service(limited!(DisclosureServiceServer::new(
             disclosure_service::Service::new(hub.clone())
         )))
+        .add_service(limited!(RecallServiceServer::new(recall_service::Service::new(
+            hub.clone()
+        ))))
         .add_service(health);
     match reflection {
         Ok(reflection) => {

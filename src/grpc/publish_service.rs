@@ -70,6 +70,7 @@ impl PublishService for Service {
             expected_revision,
             draft,
             request_id,
+            confirm_large,
         } = request.into_inner();
         let id = convert::id::<IndicatorId>("id", &id).map_err(status::invalid)?;
         check_request_id(&request_id).map_err(status::invalid)?;
@@ -85,7 +86,14 @@ impl PublishService for Service {
         let content = convert::draft(draft).map_err(|violation| status::invalid(violation.within("draft")))?;
         let (id, revision) = self
             .hub
-            .revise(&caller, id, expected_revision, request_id.into(), content)
+            .revise(
+                &caller,
+                id,
+                expected_revision,
+                request_id.into(),
+                content,
+                confirm_large,
+            )
             .await
             .map_err(status::from_hub)?;
         Ok(Response::new(wire::ReviseResponse {

@@ -10,6 +10,7 @@ use crate::domain::member::Role;
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
 use crate::hub::query::{Matches, PAGE_ITEMS_MAX};
+use crate::hub::recall::RecallCounts;
 use crate::hub::{Disk, Hub};
 
 use super::encoded::Encoded;
@@ -122,6 +123,11 @@ impl QueryService for Service {
         let condition = self.hub.condition();
         let admin = caller.roles.has(Role::Admin);
         let disk = if admin { self.hub.disk() } else { Disk::default() };
+        let recalls = match admin {
+            true => self.hub.recall_counts().await,
+            false if caller.roles.has(Role::Publisher) => self.hub.recall_counts_of(caller.member).await,
+            false => RecallCounts::default(),
+        };
         // What failed on the operator's disk is the admins' to know.
         let read_only_reason = match (condition.read_only, admin) {
             (None, _) => String::new(),
@@ -140,6 +146,8 @@ impl QueryService for Service {
             feeds_open: if admin { self.hub.feeds_open() } else { 0 },
             disk_bytes: disk.used_bytes,
             disk_free_bytes: disk.free_bytes,
+            recalls_open: recalls.open,
+            recalls_overdue: recalls.overdue,
         }))
     }
 }

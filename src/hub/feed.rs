@@ -2,18 +2,33 @@
 //!
 //! A feed keeps no list of what it has sent. It works in **passes**. A pass begins where the mirror equals what was visible at the
 //! ordinal `base`, and ends at `goal`, the head when the pass began; then the mirror equals what is visible at `goal`. The pass
-//! scans the touches from `base` (or, where the member's own rights differ between the two moments, from the first touch) and
-//! deals with each indicator once, at its last touch before `goal`:
+//! scans the touches from `base` (or, where the member's own rights changed between the two moments, from the first touch) and
+//! deals with each indicator once:
 //!
 //! - visible at `goal` and still visible now: `upsert`, in its newest version;
 //! - visible at `base` and otherwise: `remove`;
 //! - else nothing, so that nobody learns of what was never theirs.
 //!
-//! "Still visible now" guards what was taken back after the pass began. All three questions are answered from the fold's history,
-//! so the position (`base`, `scanned`, `goal`) is all that a cursor needs to hold, and a feed can be resumed anywhere, by any hub
-//! that holds the same log. Several changes of one indicator within a pass arrive as one.
+//! A pass has two **phases**: it scans once for what is not visible at `goal`, and then again for what is. So whoever comes back is
+//! told first of all what was taken back, however much else it missed. An empty mirror skips the first phase.
+//!
+//! An earlier stream of a durable subscription may have brought what its cursor does not cover, because the program ended
+//! between the line and the cursor. Such an indicator is removed too where it is visible no more, though it was not at `base`.
+//!
+//! "Still visible now" guards what was taken back after the pass began. What is left out because of it has a later touch, and the
+//! next pass deals with it; unless a right of the member went and may come back, which touches no indicator: then the member is
+//! *owed* everything that is visible, and the next pass sends it again.
+//!
+//! All questions are answered from the fold's history, so the position (`base`, `scanned`, `goal`, the phase) is all that a cursor
+//! needs to hold, and a feed can be resumed anywhere, by any hub that holds the same log. Several changes of one indicator within a
+//! pass arrive as one.
+//!
+//! Where a batch ends depends on what the member may see alone. A batch is handed out when the feed is live, or when it is full and
+//! there is another change to send (the first upsert after removals counts the batch as full): how many touches of others' lie between, and how often the lock was let go on the way, would
+//! otherwise show in the number and size of batches.
 
-use std::sync::Arc;
+mod pass;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -22,25 +37,38 @@ use tokio::sync::watch;
 
 use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, MemberId};
-use crate::domain::indicator::State;
-use crate::domain::member::{Standing, Viewer};
-use crate::domain::policy::{self, Release, Subject};
+use crate::domain::member::Standing;
+use crate::domain::policy::Release;
 
-use super::cursor::{Binding, Position};
+use super::cursor::{Binding, Phase, Position};
 use super::digest::Digest;
 use super::error::HubError;
-use super::views::Views;
-use super::views::indicators::{Indicators, Record, RecordIndex, Version};
+use super::subscription::Durable;
+use super::views::indicators::Indicators;
+use super::views::roster::MemberRecord;
+use super::views::sight::Span;
 use super::{Caller, Hub, Sighting};
+use pass::{Change, Gathered, Pass};
 
-/// Most indicators in one batch.
-const BATCH_ITEMS_MAX: usize = 512;
+/// How much a feed does at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most indicators in one batch.
+    pub batch_items_max: usize,
+    /// Bytes of indicators after which a batch is full.
+    pub batch_bytes_max: usize,
+    /// Most touches looked at under one hold of the views' lock.
+    pub touches_per_hold_max: u32,
+}
 
-/// Bytes of indicators after which a batch is full.
-const BATCH_BYTES_MAX: usize = 512 << 10;
-
-/// Most touches looked at under one hold of the views' lock.
-const TOUCHES_PER_HOLD_MAX: u32 = 4_096;
+impl Limits {
+    /// What feeds run with.
+    pub const DEFAULT: Limits = Limits {
+        batch_items_max: 512,
+        batch_bytes_max: 512 << 10,
+        touches_per_hold_max: 4_096,
+    };
+}
 
 /// How long a quiet feed goes without a heartbeat.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -75,9 +103,34 @@ pub struct Feed {
     member: MemberId,
     filter: Filter,
     binding: Binding,
+    limits: Limits,
     position: Position,
     head: watch::Receiver<u32>,
     announced_live: bool,
+    filling: Filling,
+    durable: Option<Durable>,
+}
+
+/// The batch in the making. It outlives a call of [`Feed::next`] that is cancelled: the position has already moved on.
+#[derive(Default)]
+struct Filling {
+    upserts: Vec<Gathered>,
+    removals: Vec<(IndicatorId, RemovalReason)>,
+    bytes: usize,
+    /// The head when all of it was last known to be visible.
+    checked_at: u32,
+    /// A pass ended: the next change may be of an indicator that is in it.
+    closed: bool,
+}
+
+/// What a hold of the lock came to.
+enum Step {
+    /// There is more to scan.
+    More,
+    /// The batch is full, and there is a change for the next.
+    Full,
+    /// Nothing is left to scan.
+    Live(Digest),
 }
 
 impl Drop for Feed {
@@ -87,11 +140,15 @@ impl Drop for Feed {
 }
 
 impl Feed {
-    pub(super) fn open(hub: Hub, caller: &Caller, filter: Filter, cursor: &[u8]) -> Result<Feed, HubError> {
+    pub(super) fn open(
+        hub: Hub,
+        caller: &Caller,
+        filter: Filter,
+        cursor: &[u8],
+        limits: Limits,
+    ) -> Result<Feed, HubError> {
         filter.check()?;
-        let mut bound_to = b"feed:".to_vec();
-        bound_to.extend_from_slice(&filter.fingerprint_bytes());
-        let binding = Binding::new(caller.member, &bound_to);
+        let binding = binding(caller.member, &filter);
         let refused = |reason| HubError::CursorRefused {
             field: "cursor",
             reason,
@@ -114,15 +171,27 @@ impl Feed {
             member: caller.member,
             filter,
             binding,
+            limits,
             position,
             head,
             announced_live: false,
+            filling: Filling::default(),
+            durable: None,
         })
     }
 
+    /// What a cursor proves to have been applied when the feed is opened with it.
+    pub(super) fn proven(&self) -> u32 {
+        self.position.proven()
+    }
+
+    /// Makes it the stream of a durable subscription.
+    pub(super) fn bind(&mut self, durable: Durable) {
+        self.durable = Some(durable);
+    }
+
     /// The next batch: at once while there is something to catch up with, then as changes come, and at least every
-    /// [`HEARTBEAT`]. It ends with an error once the member may no longer read. A call that is dropped before it ends may take a batch
-    /// with it: then the feed must be opened anew from the last cursor.
+    /// [`HEARTBEAT`]. It ends with an error once the member may no longer read. Cancel-safe.
     pub async fn next(&mut self) -> Result<Batch, HubError> {
         let heartbeat = tokio::time::sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
@@ -130,189 +199,176 @@ impl Feed {
             if self.hub.shared.stopping.is_cancelled() {
                 return Err(HubError::ShuttingDown);
             }
-            let head = *self.head.borrow_and_update();
-            let batch = self.step()?;
-            let caught_up = batch.live.is_some();
-            if !batch.upserts.is_empty() || !batch.removals.is_empty() || (caught_up && !self.announced_live) {
-                self.announced_live = caught_up;
-                self.hub.disclose(self.member, &batch.upserts).await?;
-                return Ok(batch);
+            // Marked as seen before the step reads the views, so that what comes after is noticed.
+            self.head.borrow_and_update();
+            let digest = match self.step()? {
+                // Others come first.
+                Step::More => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Step::Full => {
+                    self.announced_live = false;
+                    return self.batch(None).await;
+                }
+                Step::Live(digest) => digest,
+            };
+            if !self.filling.is_empty() || !self.announced_live {
+                self.announced_live = true;
+                return self.batch(Some(digest)).await;
             }
-            if !caught_up || self.position.goal < head {
-                // A hold of the lock went by with nothing for this member; others come first.
-                tokio::task::yield_now().await;
-                continue;
-            }
+            let ended = async {
+                match &self.durable {
+                    Some(durable) => durable.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
+                () = ended => {}
                 () = self.hub.shared.stopping.cancelled() => return Err(HubError::ShuttingDown),
-                () = &mut heartbeat => return Ok(batch),
+                () = &mut heartbeat => return self.batch(Some(digest)).await,
                 changed = self.head.changed() => changed.map_err(|_| HubError::ShuttingDown)?,
             }
         }
     }
 
+    /// Hands out what was gathered, once the log has what it must have of it.
+    async fn batch(&mut self, live: Option<Digest>) -> Result<Batch, HubError> {
+        let releases = self.filling.upserts.iter().map(|gathered| &gathered.release);
+        self.hub.disclose(self.member, releases).await?;
+        if let Some(durable) = &self.durable {
+            let sent = (!self.filling.upserts.is_empty()).then_some(self.filling.checked_at);
+            durable.reach(sent, self.position.proven())?;
+        }
+        let Filling { upserts, removals, .. } = std::mem::take(&mut self.filling);
+        Ok(Batch {
+            upserts: upserts.into_iter().map(|gathered| gathered.release).collect(),
+            removals,
+            cursor: self.hub.shared.sealer.seal(&self.position, &self.binding),
+            live,
+        })
+    }
+
     /// One hold of the lock.
-    fn step(&mut self) -> Result<Batch, HubError> {
+    fn step(&mut self) -> Result<Step, HubError> {
         let hub = self.hub.clone();
         let views = hub.shared.read();
-        let viewer = views.roster.member(self.member).map(|member| member.viewer().clone());
-        let viewer = viewer.filter(|viewer| viewer.standing == Standing::Active);
-        let now = viewer.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
-        let mut batch = Batch::default();
-        self.scan(&views, &now, &mut batch);
-        if self.position.scanned == self.position.goal && self.position.goal == views.indicators.ordinal() {
-            batch.live = Some(self.position.digest);
+        let member = views.roster.member(self.member);
+        let member = member.filter(|member| member.viewer().standing == Standing::Active);
+        let member = member.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
+        let indicators = &views.indicators;
+        let mut touches_left = self.limits.touches_per_hold_max;
+        loop {
+            if self.position.is_settled() {
+                if self.position.goal == indicators.ordinal() {
+                    let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
+                    self.position.owed |= self.filling.check(&pass, indicators.ordinal());
+                    return Ok(Step::Live(self.position.digest));
+                }
+                self.begin_pass(indicators, member);
+                self.filling.closed = !self.filling.is_empty();
+            }
+            let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
+            while self.position.scanned < self.position.goal {
+                if touches_left == 0 {
+                    return Ok(Step::More);
+                }
+                touches_left -= 1;
+                let dealt = pass.deal_with(self.position.scanned);
+                if let Some(change) = &dealt.change
+                    && self.filling.is_full_for(change, &self.limits)
+                {
+                    self.position.owed |= self.filling.check(&pass, indicators.ordinal());
+                    if !self.filling.is_empty() {
+                        return Ok(Step::Full);
+                    }
+                    // All of it was taken back: the batch begins anew.
+                    self.filling = Filling::default();
+                }
+                self.position.scanned += 1;
+                dealt.count(&mut self.position.digest);
+                self.position.owed |= dealt.owes;
+                if let Some(change) = dealt.change {
+                    self.filling.add(change, indicators.ordinal());
+                }
+            }
+            match self.position.phase {
+                Phase::Removals => {
+                    self.position.phase = Phase::Upserts;
+                    self.position.scanned = pass.start();
+                }
+                Phase::Upserts | Phase::Both => self.position.base = self.position.goal,
+            }
         }
-        drop(views);
-        batch.cursor = self.hub.shared.sealer.seal(&self.position, &self.binding);
-        Ok(batch)
     }
 
-    fn scan(&mut self, views: &Views, now: &Viewer, batch: &mut Batch) {
-        if self.position.scanned == self.position.goal {
-            self.begin_pass(views);
-        }
-        let pass = Pass::new(
-            views,
-            self.member,
-            &self.filter,
-            self.position.base,
-            self.position.goal,
-            now,
-        );
-        let mut bytes = 0;
-        let hold_end = self
-            .position
-            .goal
-            .min(self.position.scanned.saturating_add(TOUCHES_PER_HOLD_MAX));
-        while self.position.scanned < hold_end {
-            let ordinal = self.position.scanned;
-            self.position.scanned += 1;
-            if let Some(index) = views.indicators.touched(ordinal) {
-                bytes += pass.deal_with(index, ordinal, &mut self.position.digest, batch);
-            }
-            if batch.upserts.len() + batch.removals.len() >= BATCH_ITEMS_MAX || bytes >= BATCH_BYTES_MAX {
-                break;
-            }
-        }
-        if self.position.scanned == self.position.goal {
-            self.position.base = self.position.goal;
-        }
-    }
-
-    fn begin_pass(&mut self, views: &Views) {
-        let (base, goal) = (self.position.goal, views.indicators.ordinal());
-        let rights = |ordinal| {
-            views
-                .roster
-                .member(self.member)
-                .and_then(|member| member.viewer_at(ordinal))
+    fn begin_pass(&mut self, indicators: &Indicators, member: &MemberRecord) {
+        let position = &mut self.position;
+        position.base = position.goal;
+        position.goal = indicators.ordinal();
+        position.again = std::mem::take(&mut position.owed);
+        // An empty mirror has nothing to lose.
+        position.phase = match position.base == 0 && earlier(&self.durable).is_empty() {
+            true => Phase::Upserts,
+            false => Phase::Removals,
         };
-        let same_rights = rights(base) == rights(goal);
-        self.position.base = base;
-        self.position.goal = goal;
-        // Other rights reach back to everything that was published before; an empty mirror has nothing behind it.
-        self.position.scanned = if same_rights { base } else { 0 };
-        if base == goal {
-            self.position.scanned = goal;
+        position.scanned = Pass::new(indicators, member, &self.filter, position, earlier(&self.durable)).start();
+    }
+}
+
+impl Filling {
+    /// What was gathered under earlier holds of the lock may have been taken back since. It is left out then, as it would be had it
+    /// been reached only now. Says whether something is owed because of that.
+    fn check(&mut self, pass: &Pass<'_>, head: u32) -> bool {
+        let mut owed = false;
+        if std::mem::replace(&mut self.checked_at, head) != head {
+            self.upserts.retain_mut(|gathered| match pass.refresh(gathered) {
+                Ok(()) => true,
+                Err(owes) => {
+                    owed |= owes;
+                    false
+                }
+            });
+        }
+        owed
+    }
+
+    fn is_empty(&self) -> bool {
+        self.upserts.is_empty() && self.removals.is_empty()
+    }
+
+    /// What was taken back goes out before anything else does, in a batch of its own that can be confirmed at once.
+    fn is_full_for(&self, change: &Change, limits: &Limits) -> bool {
+        let items = self.upserts.len() + self.removals.len();
+        let is_upsert_after_removal = matches!(change, Change::Upsert(..)) && !self.removals.is_empty();
+        self.closed
+            || is_upsert_after_removal
+            || items >= limits.batch_items_max
+            || self.bytes >= limits.batch_bytes_max
+    }
+
+    fn add(&mut self, change: Change, head: u32) {
+        if self.is_empty() {
+            self.checked_at = head;
+        }
+        match change {
+            Change::Upsert(gathered) => {
+                self.bytes += gathered.release.body().byte_len();
+                self.upserts.push(gathered);
+            }
+            Change::Remove(id, reason) => self.removals.push((id, reason)),
         }
     }
 }
 
-/// The three moments of one pass.
-struct Pass<'a> {
-    indicators: &'a Indicators,
-    filter: &'a Filter,
-    at_base: Option<Arc<Viewer>>,
-    at_goal: Option<Arc<Viewer>>,
-    now: &'a Viewer,
-    base: u32,
-    goal: u32,
+/// What earlier streams may have brought; nothing where the feed is not durable.
+fn earlier(durable: &Option<Durable>) -> &[Span] {
+    durable.as_ref().map(Durable::earlier).unwrap_or_default()
 }
 
-impl<'a> Pass<'a> {
-    fn new(views: &'a Views, member: MemberId, filter: &'a Filter, base: u32, goal: u32, now: &'a Viewer) -> Pass<'a> {
-        let at = |ordinal| {
-            views
-                .roster
-                .member(member)
-                .and_then(|member| member.viewer_at(ordinal))
-                .cloned()
-        };
-        Pass {
-            indicators: &views.indicators,
-            filter,
-            at_base: at(base),
-            at_goal: at(goal),
-            now,
-            base,
-            goal,
-        }
-    }
-
-    /// Deals with the touch `ordinal`; returns the bytes added to the batch.
-    fn deal_with(&self, index: RecordIndex, ordinal: u32, digest: &mut Digest, batch: &mut Batch) -> usize {
-        let record = self.indicators.record(index);
-        let Some(at_goal) = record.at(self.goal).filter(|version| version.ordinal == ordinal) else {
-            return 0;
-        };
-        let at_base = record.at(self.base);
-        let was = at_base.filter(|version| self.sees(self.at_base.as_deref(), version));
-        let is = self.sees(self.at_goal.as_deref(), at_goal);
-        if ordinal < self.base && was.is_some() == is {
-            // Reached by a change of the member's rights, which changed nothing here.
-            return 0;
-        }
-        if let Some(version) = was {
-            digest.subtract(record.id, version.revision);
-        }
-        if is {
-            digest.add(record.id, at_goal.revision);
-            if let Some(release) = self.release_now(record) {
-                let bytes = release.body().byte_len();
-                batch.upserts.push(release);
-                return bytes;
-            }
-        }
-        if was.is_some() {
-            batch.removals.push((record.id, self.removal_reason(record)));
-        }
-        0
-    }
-
-    fn sees(&self, viewer: Option<&Viewer>, version: &Version) -> bool {
-        let subject = self.indicators.subject(version);
-        viewer.is_some_and(|viewer| policy::evaluate(viewer, &subject, ()).is_some())
-            && passes(self.indicators, self.filter, version)
-    }
-
-    fn release_now(&self, record: &Record) -> Option<Release<Sighting>> {
-        let version = &record.current;
-        let sighting = Sighting::new(self.indicators, record, version);
-        let release = policy::evaluate(self.now, &self.indicators.subject(version), sighting)?;
-        passes(self.indicators, self.filter, version).then_some(release)
-    }
-
-    /// The owner's act is named only where nothing else stands between the member and the indicator: what happened to it after
-    /// it left the member's sight is not the member's to know.
-    fn removal_reason(&self, record: &Record) -> RemovalReason {
-        let version = &record.current;
-        let subject = Subject {
-            state: State::Active,
-            ..self.indicators.subject(version)
-        };
-        match policy::evaluate(self.now, &subject, version.state) {
-            Some(release) if *release.body() == State::Retracted => RemovalReason::Retracted,
-            Some(release) if *release.body() == State::Expired => RemovalReason::Expired,
-            _ => RemovalReason::NoLongerVisible,
-        }
-    }
-}
-
-/// Whether a version passes a filter.
-pub(super) fn passes(indicators: &Indicators, filter: &Filter, version: &Version) -> bool {
-    filter.is_all()
-        || indicators
-            .decode(version)
-            .is_some_and(|indicator| filter.matches(&indicator))
+/// What a feed's cursors are bound to.
+pub(super) fn binding(member: MemberId, filter: &Filter) -> Binding {
+    let mut bound_to = b"feed:".to_vec();
+    bound_to.extend_from_slice(&filter.fingerprint_bytes());
+    Binding::new(member, &bound_to)
 }

@@ -6,6 +6,8 @@ pub mod error;
 mod sequencer;
 mod views;
 
+mod guard;
+
 pub mod assess;
 pub mod publish;
 pub mod roster;
@@ -15,6 +17,8 @@ pub mod digest;
 pub mod disclosure;
 pub mod feed;
 pub mod query;
+pub mod recall;
+pub mod subscription;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -25,6 +29,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::domain::agent::AgentName;
 use crate::domain::filter::Filter;
@@ -38,7 +43,9 @@ use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
 
 use cursor::Sealer;
 use error::HubError;
+use recall::RecallRules;
 use sequencer::{Sequencer, Verdict};
+use subscription::Streams;
 use views::Views;
 use views::indicators::{Indicators, Record, Version};
 
@@ -67,6 +74,8 @@ pub struct HubOptions {
     pub warning_lists: WarningLists,
     /// Whether a publication that hits a warning list is refused instead of flagged.
     pub warning_lists_strict: bool,
+    /// When taking back is too slow, or too much at once.
+    pub recall: RecallRules,
     /// Where the log lies, to tell how full the disk is.
     pub log_dir: PathBuf,
     /// Opens the log anew, after it stopped for want of space.
@@ -95,6 +104,8 @@ pub(crate) struct Shared {
     connections: ConnectionRegistry,
     clock: fn() -> Timestamp,
     certificate_lifetime_secs: u32,
+    recall: RecallRules,
+    streams: Streams,
     log_dir: PathBuf,
     warning_lists: ArcSwap<WarningLists>,
     warning_lists_strict: bool,
@@ -245,6 +256,7 @@ impl Hub {
             certificate_lifetime_secs,
             warning_lists,
             warning_lists_strict,
+            recall,
             log_dir,
             reopen,
         } = options;
@@ -258,6 +270,8 @@ impl Hub {
             connections,
             clock,
             certificate_lifetime_secs,
+            recall,
+            streams: Streams::default(),
             log_dir,
             warning_lists: ArcSwap::from_pointee(warning_lists),
             warning_lists_strict,
@@ -266,7 +280,9 @@ impl Hub {
             feeds_open: AtomicU32::default(),
         });
         let (sequencer, thread) = Sequencer::start(log, reopen, shared.clone())?;
-        Ok((Hub { shared, sequencer }, thread))
+        let hub = Hub { shared, sequencer };
+        hub.detach_crashed();
+        Ok((hub, thread))
     }
 
     /// The agent behind a certificate, if it may call now: a member that is active, an agent that is not revoked, a certificate
@@ -313,8 +329,20 @@ impl Hub {
 
     /// Opens a feed. `cursor` is empty for a snapshot first.
     pub fn subscribe(&self, caller: &Caller, filter: Filter, cursor: &[u8]) -> Result<feed::Feed, HubError> {
+        self.subscribe_within(caller, filter, cursor, feed::Limits::DEFAULT)
+    }
+
+    /// As [`Hub::subscribe`], with other limits; for tests, which reach the ends of batches and holds with a few indicators.
+    #[doc(hidden)]
+    pub fn subscribe_within(
+        &self,
+        caller: &Caller,
+        filter: Filter,
+        cursor: &[u8],
+        limits: feed::Limits,
+    ) -> Result<feed::Feed, HubError> {
         caller.require(Role::Subscriber)?;
-        feed::Feed::open(self.clone(), caller, filter, cursor)
+        feed::Feed::open(self.clone(), caller, filter, cursor, limits)
     }
 
     /// Lets time pass: ends the embargoes and validities that are due, and tries a log that stopped for want of space. To be called at least once a second.
@@ -407,6 +435,12 @@ impl Hub {
     pub fn now(&self) -> Timestamp {
         (self.shared.clock)()
     }
+}
+
+/// A new UUIDv7: the millisecond, then randomness alone. The counter that is usual within a millisecond would tell a member how
+/// many ids others were given between two of its own.
+fn new_id() -> Uuid {
+    Uuid::new_v7(uuid::Timestamp::now(uuid::NoContext))
 }
 
 fn bytes_below(dir: &Path) -> u64 {

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use crate::domain::handling::Handling;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
@@ -15,21 +14,16 @@ use crate::domain::violation::Violation;
 use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
 
 use super::error::HubError;
+use super::guard::{check_share, tightens};
 use super::sequencer::{Staged, Verdict};
 use super::views::Views;
-use super::{Caller, Hub};
+use super::{Caller, Hub, new_id};
 
 /// Most items in one request.
 pub const ITEMS_MAX: usize = 1_000;
 
 /// Longest request id, in bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
-
-/// A request that retracts more than this share of the member's active indicators needs a second confirmation.
-pub const LARGE_RETRACTION_SHARE: f64 = 0.2;
-
-/// So many may always be retracted without a second confirmation.
-pub const SMALL_RETRACTION_ITEMS_MAX: usize = 20;
 
 /// One draft, checked by the door.
 pub struct Item {
@@ -133,7 +127,8 @@ impl Hub {
             .await
     }
 
-    /// Replaces the content and handling of one of the caller's indicators, made from `expected_revision`.
+    /// Replaces the content and handling of one of the caller's indicators, made from `expected_revision`. `confirm_large` is needed
+    /// where that takes the indicator from somebody, and much was taken back just before.
     pub async fn revise(
         &self,
         caller: &Caller,
@@ -141,9 +136,11 @@ impl Hub {
         expected_revision: u32,
         request_id: Box<str>,
         content: Content,
+        confirm_large: bool,
     ) -> Result<(IndicatorId, u32), HubError> {
         caller.require(Role::Publisher)?;
         let (member, actor, now) = (caller.member, caller.actor(), self.now());
+        let rules = self.shared.recall;
         content
             .handling
             .check_times(now)
@@ -160,6 +157,10 @@ impl Hub {
                 }
                 check_revisable(&old, &content, expected_revision, state_of(views, id))?;
                 check_audience(views, member, &content.handling)?;
+                let index = views.indicators.find(id);
+                if index.is_some_and(|index| tightens(views, index, &content.handling)) {
+                    check_share(views, staged, &rules, (member, now), 1, confirm_large)?;
+                }
                 let revision = old.revision + 1;
                 let indicator = Indicator {
                     revision,
@@ -196,13 +197,14 @@ impl Hub {
             return Err(Violation::new("reason", "must not be empty: those who hold the indicators are told").into());
         }
         let (member, actor, now) = (caller.member, caller.actor(), self.now());
+        let rules = self.shared.recall;
         self.sequencer
             .propose(move |views, staged| {
                 still_active(views, member)?;
                 if ids.iter().any(|id| staged.touched.contains(id)) {
                     return Ok(Verdict::AfterOthers);
                 }
-                check_share(views, member, ids.len(), confirm_large)?;
+                check_share(views, staged, &rules, (member, now), ids.len(), confirm_large)?;
                 let mut outcomes = Vec::with_capacity(ids.len());
                 for (place, id) in ids.iter().enumerate() {
                     outcomes.push(stage_retraction(
@@ -251,7 +253,7 @@ impl Hub {
             .check_times(now)
             .map_err(|violation| violation.within("draft.handling"))?;
         let warnings = self.warnings(&content.observable)?;
-        let id = IndicatorId(Uuid::now_v7());
+        let id = IndicatorId(new_id());
         let observable = content.observable.id();
         let campaign: Box<str> = content.campaign.as_str().into();
         let indicator = Indicator {
@@ -355,7 +357,7 @@ fn remembered(views: &Views, staged: &Staged, member: MemberId, request_id: &str
     Some((views.indicators.record(index).id, revision))
 }
 
-fn still_active(views: &Views, member: MemberId) -> Result<(), HubError> {
+pub(super) fn still_active(views: &Views, member: MemberId) -> Result<(), HubError> {
     let standing = views.roster.member(member).map(|member| member.viewer().standing);
     match standing {
         Some(Standing::Active) => Ok(()),
@@ -442,16 +444,6 @@ fn check_revisable(
         return Err(Violation::new("draft.raw", reason).into());
     }
     Ok(())
-}
-
-/// A slip that takes back a large share of what a member shares must be meant.
-fn check_share(views: &Views, member: MemberId, count: usize, confirmed: bool) -> Result<(), HubError> {
-    let active = views.indicators.active_of(member);
-    if confirmed || count <= SMALL_RETRACTION_ITEMS_MAX || count as f64 <= active as f64 * LARGE_RETRACTION_SHARE {
-        return Ok(());
-    }
-    let reason = format!("must be set to retract {count} of {active} active indicators at once");
-    Err(Violation::new("confirm_large", reason).into())
 }
 
 fn stage_retraction(

@@ -12,9 +12,9 @@ use crate::domain::policy::{self, Release};
 use super::assess::{Corroboration, corroboration};
 use super::cursor::{Binding, Position};
 use super::error::HubError;
-use super::feed::passes;
 use super::views::Views;
 use super::views::indicators::RecordIndex;
+use super::views::sight::passes;
 use super::{Caller, Hub, Sighting};
 
 /// Most matches for one value.
@@ -248,6 +248,12 @@ fn matches(views: &Views, viewer: &Viewer, asked: &Observable) -> Matches {
     collect(views, viewer, asked.id(), Relation::Exact, &mut all);
     if let Some(account) = asked.account() {
         collect(views, viewer, account.id(), Relation::Exact, &mut all);
+    }
+    // Two dozen names for a v4 address, a hundred for a v6 one: worth it only where networks were published at all.
+    if views.indicators.has_networks() {
+        for network in asked.networks() {
+            collect(views, viewer, network.id(), Relation::Parent, &mut all);
+        }
     }
     for parent in asked.parents() {
         let is_host = Some(parent.value()) == asked.host() && asked.kind() != Kind::Domain;

@@ -16,6 +16,7 @@ use crate::log::{AppendError, Head, Log};
 
 use super::error::HubError;
 use super::views::Views;
+use super::views::subscriptions::Key;
 use super::{Reopen, Shared};
 
 /// Most proposals that wait; past that a door is told to come back.
@@ -59,6 +60,10 @@ pub(super) struct Staged {
     pub requests: HashMap<(MemberId, Box<str>), (IndicatorId, u32)>,
     /// Indicators revised or retracted.
     pub touched: HashSet<IndicatorId>,
+    /// Subscriptions attached, detached, acknowledged or dropped.
+    pub subscriptions: HashSet<Key>,
+    /// Indicators taken back, by publisher.
+    pub recalled: HashMap<MemberId, usize>,
     closed: bool,
 }
 
@@ -141,6 +146,22 @@ impl Sequencer {
     pub fn revive(&self) {
         // A full queue means that proposals wait, and each of them tries as well.
         let _ = self.proposals.try_send(Message::Revive);
+    }
+
+    /// Hands in a change that nobody waits for. Should it not get through (the hub is closing), it is as if there had been a crash.
+    pub fn cast<F>(&self, mut decide: F)
+    where
+        F: FnMut(&Views, &mut Staged) -> Verdict<()> + Send + 'static,
+    {
+        let proposal: Proposal = Box::new(move |views, staged| match decide(views, staged) {
+            Verdict::AfterOthers => Decision::AfterOthers,
+            Verdict::Done(_) => Decision::Ready(Box::new(|_, _| {})),
+        });
+        // Full means busy, not stuck: the message finds its place. A thread, for the caller may be on an async worker.
+        if let Err(mpsc::error::TrySendError::Full(message)) = self.proposals.try_send(Message::Propose(proposal)) {
+            let proposals = self.proposals.clone();
+            std::thread::spawn(move || proposals.blocking_send(message));
+        }
     }
 
     /// Hands in a change and waits for what became of it.

@@ -60,6 +60,9 @@ impl Log {
     /// [`AppendError::TooLarge`] fails this request alone. Any other error stops the log until it is reopened; whether
     /// the entries are in it then is unknown until then, and either all of them are or none.
     pub fn append(&mut self, entries: &[Bytes]) -> Result<Range<Seq>, AppendError> {
+        if let Err(stop) = self.sealer.look() {
+            self.stop_with(stop);
+        }
         if let Some(stop) = &self.stop {
             return Err(stop.clone().into_append_error());
         }
@@ -119,10 +122,20 @@ impl Log {
         if entries < self.options.epoch_entries_max && bytes < self.options.epoch_bytes_max {
             return;
         }
-        if let Err(error) = self.begin_epoch() {
-            // The append that came before is durable and stays acknowledged. If a new epoch was not begun, the old one
-            // goes on growing, and the next append tries again; if the disk is to blame, that append will say so.
-            tracing::warn!(%error, "the change of epochs was not completed");
+        // Whatever comes of it, the append that came before is durable and stays acknowledged.
+        match self.begin_epoch() {
+            Ok(()) => {}
+            // The old epoch goes on growing and the next append tries again, or it waits, readable, for the next
+            // opening to seal it. An append that finds no room itself will say so.
+            Err(OpenError::Disk(error)) if error.is_full() => {
+                tracing::warn!(%error, "no room for the change of epochs");
+            }
+            Err(error) => {
+                self.stop_with(Stop {
+                    full: false,
+                    reason: error.to_string(),
+                });
+            }
         }
     }
 
@@ -131,6 +144,9 @@ impl Log {
     fn begin_epoch(&mut self) -> Result<(), OpenError> {
         let head = self.head();
         let first = Seq(head.size);
+        if let Err(stop) = self.sealer.finish() {
+            return Err(OpenError::Disk(self.stop_with(stop)));
+        }
         // A sealed epoch beyond the head would look like damage: the head must be on disk first.
         if let Err(stop) = self.head_file.write_and_sync(&head) {
             return Err(OpenError::Disk(self.stop_with(stop)));
@@ -164,7 +180,7 @@ impl Log {
             },
         );
         let span = Span::new(full.place.first, full.chain_before, &self.shared.view().fold);
-        self.shared.seal(&full.place, &full.store, span)
+        Ok(self.sealer.start(&self.shared, full.place, full.store, span)?)
     }
 
     fn stop_with(&mut self, stop: Stop) -> DiskError {
@@ -177,18 +193,21 @@ impl Log {
     /// Stop cleanly, so that the next start need not read the log. Readers get
     /// [`ReadError::Closed`](super::ReadError::Closed) from here on.
     pub fn close(self) -> Result<(), CloseError> {
+        // Dropped from the right to the left: the lock goes last.
         let Log {
+            _lock,
+            _closer,
             shared,
             head_file,
             growing,
+            mut sealer,
             stop,
-            _closer,
-            _lock,
             ..
         } = self;
         if let Some(stop) = stop {
             return Err(CloseError::Stopped(stop));
         }
+        sealer.finish().map_err(CloseError::Stopped)?;
         let (head, span) = {
             let view = shared.view();
             (

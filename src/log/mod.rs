@@ -7,8 +7,8 @@
 //! async worker thread.
 //!
 //! In reading order: `merkle` and `tree` (hashes and proofs), `batch` (the bytes of a value), `store` (sled),
-//! `manifest` and `epoch` (a span of entries on disk), `head` (how far the log reaches), `open`, `append`, `read`,
-//! `verify`. `docs/storage-format.md` specifies the bytes.
+//! `manifest`, `epoch` and `recover` (a span of entries on disk), `head` (how far the log reaches), `open`, `seal`,
+//! `append`, `read`, `verify`. `docs/storage-format.md` specifies the bytes.
 
 pub mod entry;
 
@@ -28,6 +28,8 @@ mod manifest;
 
 mod epoch;
 
+mod recover;
+
 mod head;
 
 mod cache;
@@ -37,6 +39,8 @@ mod error;
 mod shared;
 
 mod open;
+
+mod seal;
 
 mod append;
 
@@ -114,6 +118,7 @@ pub struct Log {
     shared: Arc<shared::Shared>,
     head_file: head::HeadFile,
     growing: append::Growing,
+    sealer: seal::Sealer,
     stop: Option<Stop>,
     opening: Opening,
     _closer: shared::Closer,

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use super::append::Growing;
 use super::disk::{self, Ballast, Lock, LockError};
-use super::epoch::{self, Demand, Fold, Keeping, Place, Span};
+use super::epoch::{self, Fold, Place, Span};
 use super::error::{CreateError, Damage, OnDisk, OpenError};
 use super::head::{self, HeadFile, HeadRecord};
 use super::manifest::Manifest;
+use super::recover::{self, Demand, Keeping};
+use super::seal::Sealer;
 use super::shared::{Body, Closer, Epoch, Shared, View};
 use super::store::StoreError;
 use super::{Head, Log, Options, Stop};
@@ -143,7 +145,7 @@ impl Opened {
                 });
                 continue;
             }
-            let recovered = epoch::open_growing(
+            let recovered = recover::open_growing(
                 &place,
                 &mut fold,
                 &Demand {
@@ -203,6 +205,7 @@ impl Opened {
             shared,
             head_file,
             growing,
+            sealer: Sealer::default(),
             stop: None,
             opening,
             _closer,

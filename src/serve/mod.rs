@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::domain::id::Timestamp;
+use crate::hub::recall::RecallRules;
 use crate::hub::{Hub, HubOptions};
 use crate::log::{Log, Options};
 use crate::pki::{Authority, AuthorityError, ConnectionLimits, ConnectionRegistry, TlsError};
@@ -217,6 +218,12 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
         certificate_lifetime_secs: config.certificate_lifetime_secs,
         warning_lists: warning_lists::load(config.warning_lists.as_deref()),
         warning_lists_strict: config.warning_lists_strict,
+        recall: RecallRules {
+            confirm_secs: config.recall_confirm_secs,
+            large_share: config.large_retraction_share,
+            large_floor: config.large_retraction_floor,
+            large_window_secs: config.large_retraction_window_secs,
+        },
         log_dir: dir.log(),
         reopen: reopener(dir.log(), log_options),
     };

@@ -28,8 +28,9 @@ pub fn child_options(durability: Durability, epoch_entries: u64) -> Options {
     }
 }
 
-/// Enough for any failure to have been met: a process that nobody stops ends here.
-const ENTRIES_MAX: u64 = 60_000;
+/// Under a runner, a process that nothing stops ends here: enough for any failure to have been met.
+const ENTRIES_MAX: &str = "CLEARINGHOUSE_TEST_ENTRIES_MAX";
+const ENTRIES_MAX_UNDER_RUNNER: u64 = 2_500;
 
 /// What the ignored test of each binary does.
 pub fn append_until_stopped() {
@@ -45,7 +46,8 @@ pub fn append_until_stopped() {
     // The first line says where the log stands after recovery: that much is acknowledged too.
     let mut acknowledged = log.head().size;
     let mut round = 0;
-    while acknowledged < ENTRIES_MAX {
+    let entries_max = super::knob(ENTRIES_MAX, usize::MAX) as u64;
+    while acknowledged < entries_max {
         out.write_all(format!("\nacknowledged {acknowledged}\n").as_bytes())
             .expect("the harness listens");
         out.flush().expect("the harness listens");
@@ -97,6 +99,7 @@ impl Appender {
         let mut command = Command::new(runner.first().map_or(program.as_os_str(), OsStr::new));
         if let Some((_, arguments)) = runner.split_first() {
             command.args(arguments).arg(&program);
+            command.env(ENTRIES_MAX, ENTRIES_MAX_UNDER_RUNNER.to_string());
         }
         command
             .args([name, "--exact", "--ignored", "--nocapture", "--test-threads=1"])

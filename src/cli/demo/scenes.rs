@@ -15,7 +15,7 @@ use crate::cli::connection::{Connection, call};
 use crate::cli::failure::Failure;
 use crate::cli::import::{Planned, Template};
 use crate::cli::output::layout;
-use crate::cli::query::summary;
+use crate::cli::query::{Pages, summary};
 use crate::cli::{outcome, words};
 use crate::domain::handling::Tlp;
 use crate::domain::indicator::Verdict;
@@ -314,8 +314,8 @@ async fn lookup(stage: &Stage, narrator: &Narrator, checks: &mut Checks) -> Resu
     Ok(())
 }
 
-/// Compares, for each member, three things that must be one set: what the script grants, what the live subscriber holds, and
-/// what a new subscriber is given.
+/// Compares, for each member, four things that must be one set: what the script grants, what the live subscriber holds, what a
+/// new subscriber is given, and what a search finds.
 async fn reckoning(
     stage: &Stage,
     narrator: &Narrator,
@@ -334,7 +334,9 @@ async fn reckoning(
             .filter(|one| is_active(one))
             .map(|one| one.id.clone())
             .collect();
-        let holds = visible == expected && expected.is_subset(&live) && live.len() == fresh.len();
+        let found = search(actor).await?;
+        let is_mirror = expected.is_subset(&live) && live.len() == fresh.len() && found.len() == fresh.len();
+        let holds = visible == expected && expected.is_subset(&found) && is_mirror;
         checks.add_member(
             actor.name,
             MEMBERS[place].1.name(),
@@ -385,6 +387,15 @@ async fn snapshot(actor: &Actor) -> Result<Vec<wire::Indicator>, Failure> {
         indicators.extend(response.upserts);
     }
     Ok(indicators)
+}
+
+async fn search(actor: &Actor) -> Result<BTreeSet<String>, Failure> {
+    let mut pages = Pages::new(&actor.connection, wire::Filter::default(), usize::MAX);
+    let mut ids = BTreeSet::new();
+    while let Some(page) = pages.next().await? {
+        ids.extend(page.into_iter().map(|indicator| indicator.id));
+    }
+    Ok(ids)
 }
 
 fn row_of(place: Place, seen: &Seen, published: &Published) -> Vec<String> {

@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn every_member_either_publishes_or_sees_or_is_told_why_not() {
         for act in &ACTS {
-            for place in 0..MEMBERS.len() {
+            for (place, member) in MEMBERS.iter().enumerate() {
                 let roles = [
                     act.publisher == place,
                     act.seen_by.contains(&place),
@@ -149,7 +149,7 @@ mod tests {
                     1,
                     "{} and {}",
                     act.campaign,
-                    MEMBERS[place].0
+                    member.0
                 );
             }
         }

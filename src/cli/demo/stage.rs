@@ -18,6 +18,7 @@ use crate::cli::words;
 use crate::config::{Config, Overrides};
 use crate::domain::member::{MemberKind, Role};
 use crate::grpc::wire;
+use crate::pki;
 use crate::serve::{self, InitRequest, ServeError};
 
 /// A running hub with four enrolled members.
@@ -216,7 +217,8 @@ async fn enrol(
     let response = admin.membership().create_invitation(call(request)).await;
     let token = response.map_err(|status| admin.failure(status))?.into_inner().token;
     let token = token.parse().map_err(|error| Failure::of("the invitation", error))?;
-    let (profile, _) = enroll(hub, &token, authority_pem, &out).await?;
+    let key = pki::new_key_and_csr().map_err(|error| Failure::of("cannot make a key", error))?;
+    let (profile, _) = enroll(hub, &token, authority_pem, &out, &key).await?;
     profile.create()?;
     Connection::open(&Credentials::of(&profile)).await
 }

@@ -65,7 +65,7 @@ impl Import {
     /// Runs it.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         if !self.dry_run {
-            self.handling.required_tlp()?;
+            self.handling.explain_default(context);
         }
         let sources = files::collect(&self.files)?;
         let mut run = self.prepare(context).await?;
@@ -142,7 +142,7 @@ impl Import {
         }
         run.tally.summary.add_file();
         run.sender
-            .expect(report.rows.iter().filter(|row| row.fate() == Fate::Accepted).count());
+            .announce(report.rows.iter().filter(|row| row.fate() == Fate::Accepted).count());
         let file = run.template.start_file(&source.name(), &report);
         for row in report.rows {
             run.tally.summary.add_row(row.class);
@@ -157,7 +157,7 @@ impl Import {
 
     /// A file that says `tlp:amber` was given in trust: publishing it wider needs the publisher's word.
     fn marking_refusal(&self, report: &Report) -> Option<String> {
-        let chosen = self.handling.tlp.filter(|_| !self.wider_than_marked)?;
+        let chosen = Some(self.handling.tlp_number()).filter(|_| !self.wider_than_marked)?;
         let marked = report
             .markings
             .iter()
@@ -166,7 +166,7 @@ impl Import {
         (marked > chosen).then(|| {
             let name = super::words::tlp(marked);
             format!(
-                "is marked TLP:{}, and --tlp is wider; its originator can say --wider-than-marked",
+                "is marked TLP:{}, and this is wider; its originator can say --wider-than-marked",
                 name.to_uppercase()
             )
         })

@@ -83,7 +83,7 @@ impl Sender {
     }
 
     /// That many more items will come.
-    pub fn expect(&self, items: usize) {
+    pub fn announce(&self, items: usize) {
         self.progress.inc_length(items as u64);
     }
 

@@ -1,7 +1,9 @@
 //! Where a subscriber stands, on disk. `FILE` holds the cursor in base64 and is replaced as a whole, after the lines that it
-//! covers are out. `FILE.mirror` is a journal of the mirror's changes, in which each cursor is a mark: after a crash the
-//! journal is read up to the mark of the cursor in `FILE`, so the two can never disagree.
+//! covers are out. `FILE.mirror` is a journal: changes are written to it before their lines go out, and a cursor is a mark in
+//! it. So after a crash the mirror is what stands before the cursor's mark, and what stands after it may or may not have
+//! reached the consumer, who must be told if it has gone since.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -21,26 +23,15 @@ const SLACK_LINES: usize = 10_000;
 pub struct CursorFile {
     path: PathBuf,
     journal: Option<Journal>,
+    /// May have reached the consumer before a crash, and was not in the mirror.
+    undecided: BTreeSet<Uuid>,
+    /// The journal on disk names as undecided what is decided by now.
+    is_stale: bool,
 }
 
 struct Journal {
     file: BufWriter<File>,
     lines: usize,
-}
-
-impl Journal {
-    fn append(&mut self, cursor: &str, changes: &[Change]) -> io::Result<()> {
-        for change in changes {
-            match change {
-                Change::Put(id, revision) => writeln!(self.file, "+{id} {revision}")?,
-                Change::Drop(id) => writeln!(self.file, "-{id}")?,
-            }
-        }
-        writeln!(self.file, "={cursor}")?;
-        self.lines += changes.len() + 1;
-        self.file.flush()?;
-        self.file.get_ref().sync_data()
-    }
 }
 
 /// A change of the mirror.
@@ -59,54 +50,70 @@ pub struct Stored {
     pub cursor: Vec<u8>,
     /// The mirror at that cursor. Nothing: the journal is lost or of another cursor, and digests cannot be checked.
     pub mirror: Option<Mirror>,
+    /// What may have reached the consumer after that cursor.
+    pub undecided: BTreeSet<Uuid>,
 }
 
 impl CursorFile {
     /// Reads the files, if they are there.
     pub fn open(path: &Path) -> io::Result<(CursorFile, Stored)> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text.trim().to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let cursor = STANDARD.decode(&text).map_err(|_| not_a_cursor())?;
         let mut cursor_file = CursorFile {
             path: path.to_owned(),
             journal: None,
+            undecided: BTreeSet::new(),
+            is_stale: false,
         };
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok((
-                    cursor_file,
-                    Stored {
-                        cursor: Vec::new(),
-                        mirror: Some(Mirror::default()),
-                    },
-                ));
-            }
-            Err(error) => return Err(error),
+        let (mirror, undecided) = match read_journal(&cursor_file.journal_path(), &text)? {
+            Some((mirror, undecided)) => (Some(mirror), undecided),
+            // Who has no cursor has nothing.
+            None => (cursor.is_empty().then(Mirror::default), BTreeSet::new()),
         };
-        let cursor = STANDARD.decode(text.trim()).map_err(|_| invalid("is no cursor file"))?;
-        let mirror = match cursor.is_empty() {
-            true => Some(Mirror::default()),
-            false => read_journal(&cursor_file.journal_path(), text.trim())?,
-        };
-        if let Some(mirror) = &mirror
-            && !cursor.is_empty()
-        {
-            // Without what a crash left behind the mark; the mark itself stays that of the cursor.
-            cursor_file.start_journal(text.trim(), mirror)?;
+        cursor_file.undecided.clone_from(&undecided);
+        if let Some(mirror) = &mirror {
+            // Without the line that a crash may have cut; the mark stays that of the cursor.
+            cursor_file.start_journal(&text, mirror)?;
         }
-        Ok((cursor_file, Stored { cursor, mirror }))
+        let stored = Stored {
+            cursor,
+            mirror,
+            undecided,
+        };
+        Ok((cursor_file, stored))
     }
 
-    /// Stores the cursor with the changes since the last one. `mirror` is the mirror at the cursor; nothing where it is unknown.
-    pub fn store(&mut self, cursor: &[u8], changes: &[Change], mirror: Option<&Mirror>) -> io::Result<()> {
+    /// Writes down what is about to reach the consumer. Without a journal (the mirror is unknown) there is nothing to keep.
+    pub fn announce(&mut self, changes: &[Change]) -> io::Result<()> {
+        match &mut self.journal {
+            Some(journal) if !changes.is_empty() => journal.append(changes),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing is undecided any more: the consumer was told.
+    pub fn settle(&mut self) {
+        self.is_stale |= !self.undecided.is_empty();
+        self.undecided.clear();
+    }
+
+    /// Stores the cursor: all that was announced has reached the consumer. `mirror` is the mirror at the cursor; nothing where
+    /// it is unknown.
+    pub fn store(&mut self, cursor: &[u8], mirror: Option<&Mirror>) -> io::Result<()> {
         let cursor = STANDARD.encode(cursor);
         match (mirror, &mut self.journal) {
-            (Some(_), Some(journal)) => journal.append(&cursor, changes)?,
+            (Some(_), Some(journal)) => journal.mark(&cursor)?,
             (Some(mirror), None) => self.start_journal(&cursor, mirror)?,
             (None, _) => self.journal = None,
         }
         // The journal has the marks of the old cursor and of the new one: a crash here or later finds that of either.
         replace(&self.path, |file| writeln!(file, "{cursor}"))?;
         match (mirror, &self.journal) {
-            (Some(mirror), Some(journal)) if journal.lines > 2 * mirror.len() + SLACK_LINES => {
+            (Some(mirror), Some(journal)) if self.is_stale || journal.lines > 2 * mirror.len() + SLACK_LINES => {
                 self.start_journal(&cursor, mirror)
             }
             _ => Ok(()),
@@ -116,18 +123,23 @@ impl CursorFile {
     /// Writes the journal anew, with the mark of `cursor` alone.
     fn start_journal(&mut self, cursor: &str, mirror: &Mirror) -> io::Result<()> {
         let path = self.journal_path();
+        let undecided = &self.undecided;
         replace(&path, |file| {
             writeln!(file, "{HEADER}")?;
             for (id, revision) in mirror.iter() {
                 writeln!(file, "+{id} {revision}")?;
+            }
+            for id in undecided {
+                writeln!(file, "?{id}")?;
             }
             writeln!(file, "={cursor}")
         })?;
         let file = OpenOptions::new().append(true).open(&path)?;
         self.journal = Some(Journal {
             file: BufWriter::new(file),
-            lines: mirror.len() + 2,
+            lines: mirror.len() + undecided.len() + 2,
         });
+        self.is_stale = false;
         Ok(())
     }
 
@@ -136,42 +148,83 @@ impl CursorFile {
     }
 }
 
-fn read_journal(path: &Path, cursor: &str) -> io::Result<Option<Mirror>> {
+impl Journal {
+    fn append(&mut self, changes: &[Change]) -> io::Result<()> {
+        for change in changes {
+            match change {
+                Change::Put(id, revision) => writeln!(self.file, "+{id} {revision}")?,
+                Change::Drop(id) => writeln!(self.file, "-{id}")?,
+            }
+        }
+        self.lines += changes.len();
+        self.sync()
+    }
+
+    fn mark(&mut self, cursor: &str) -> io::Result<()> {
+        writeln!(self.file, "={cursor}")?;
+        self.lines += 1;
+        self.sync()
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_data()
+    }
+}
+
+/// The mirror at the cursor's mark, and what is undecided: put after the mark, or said to be so. Nothing without the mark.
+fn read_journal(path: &Path, cursor: &str) -> io::Result<Option<(Mirror, BTreeSet<Uuid>)>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let (mut mirror, mut at_cursor) = (Mirror::default(), None);
+    let (mut mirror, mut at_mark) = (Mirror::default(), None);
+    let mut undecided = BTreeSet::new();
+    let mut after_mark = BTreeSet::new();
     let mut lines = BufReader::new(file).lines();
     if lines.next().transpose()?.is_none_or(|line| line != HEADER) {
         return Ok(None);
     }
     for line in lines {
-        let line = line?;
-        if line.strip_prefix('=') == Some(cursor) {
-            at_cursor = Some(mirror.clone());
-            continue;
-        }
-        match parse(&line) {
-            Some(Change::Put(id, revision)) => mirror.put(id, revision),
-            Some(Change::Drop(id)) => mirror.drop(id),
-            None if line.starts_with('=') => {}
-            // A line that was cut off by a crash stands after the last mark that counts.
+        match Line::parse(&line?) {
+            Some(Line::Change(Change::Put(id, revision))) => {
+                mirror.put(id, revision);
+                after_mark.insert(id);
+            }
+            Some(Line::Change(Change::Drop(id))) => mirror.drop(id),
+            Some(Line::Undecided(id)) => drop(undecided.insert(id)),
+            Some(Line::Mark(mark)) if mark == cursor => {
+                at_mark = Some(mirror.clone());
+                after_mark.clear();
+            }
+            Some(Line::Mark(_)) => {}
+            // Cut off by a crash, before its line went out.
             None => break,
         }
     }
-    Ok(at_cursor)
+    undecided.extend(after_mark);
+    Ok(at_mark.map(|mirror| (mirror, undecided)))
 }
 
-fn parse(line: &str) -> Option<Change> {
-    match line.split_at_checked(1)? {
-        ("+", rest) => {
-            let (id, revision) = rest.split_once(' ')?;
-            Some(Change::Put(id.parse().ok()?, revision.parse().ok()?))
+enum Line {
+    Change(Change),
+    Undecided(Uuid),
+    Mark(String),
+}
+
+impl Line {
+    fn parse(line: &str) -> Option<Line> {
+        match line.split_at_checked(1)? {
+            ("+", rest) => {
+                let (id, revision) = rest.split_once(' ')?;
+                Some(Line::Change(Change::Put(id.parse().ok()?, revision.parse().ok()?)))
+            }
+            ("-", id) => Some(Line::Change(Change::Drop(id.parse().ok()?))),
+            ("?", id) => Some(Line::Undecided(id.parse().ok()?)),
+            ("=", cursor) => Some(Line::Mark(cursor.to_owned())),
+            _ => None,
         }
-        ("-", id) => Some(Change::Drop(id.parse().ok()?)),
-        _ => None,
     }
 }
 
@@ -183,11 +236,8 @@ fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<(
     file.flush()?;
     file.get_ref().sync_all()?;
     fs::rename(&temporary, path)?;
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -196,8 +246,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn invalid(text: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, text)
+fn not_a_cursor() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "is no cursor file")
 }
 
 #[cfg(test)]
@@ -220,25 +270,31 @@ mod tests {
         CursorFile::open(path).unwrap().1
     }
 
+    /// One round: announced, out, stored.
+    fn round(file: &mut CursorFile, cursor: &[u8], changes: &[Change], mirror: &Mirror) {
+        file.announce(changes).unwrap();
+        file.store(cursor, Some(mirror)).unwrap();
+    }
+
     #[test]
     fn cursor_and_mirror_come_back_together() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("cursor");
         let (mut file, begun) = CursorFile::open(&path).unwrap();
         assert!(begun.cursor.is_empty() && begun.mirror == Some(Mirror::default()));
-        file.store(b"one", &[Change::Put(id(1), 1)], Some(&mirror(&[(1, 1)])))
-            .unwrap();
-        file.store(
+        round(&mut file, b"one", &[Change::Put(id(1), 1)], &mirror(&[(1, 1)]));
+        round(
+            &mut file,
             b"two",
             &[Change::Put(id(2), 1), Change::Drop(id(1))],
-            Some(&mirror(&[(2, 1)])),
-        )
-        .unwrap();
+            &mirror(&[(2, 1)]),
+        );
         let stored = stored(&path);
         assert_eq!(
             (stored.cursor.as_slice(), stored.mirror),
             (b"two".as_slice(), Some(mirror(&[(2, 1)])))
         );
+        assert!(stored.undecided.is_empty());
         let mut names: Vec<_> = fs::read_dir(home.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
@@ -248,20 +304,51 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_between_journal_and_cursor_goes_back_to_the_cursor() {
+    fn what_went_out_without_its_cursor_is_undecided_until_it_is_settled() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("cursor");
         let (mut file, _) = CursorFile::open(&path).unwrap();
-        file.store(b"one", &[], Some(&mirror(&[(1, 1)]))).unwrap();
+        round(&mut file, b"one", &[Change::Put(id(1), 1)], &mirror(&[(1, 1)]));
+        file.announce(&[Change::Put(id(2), 1), Change::Drop(id(1))]).unwrap();
+        drop(file);
+        // Twice: reading must not forget it.
+        for _ in 0..2 {
+            let stored = stored(&path);
+            assert_eq!(stored.mirror, Some(mirror(&[(1, 1)])));
+            assert_eq!(stored.undecided, BTreeSet::from([id(2)]));
+        }
+        let (mut file, _) = CursorFile::open(&path).unwrap();
+        file.settle();
+        round(&mut file, b"two", &[], &mirror(&[(1, 1)]));
+        assert!(stored(&path).undecided.is_empty());
+    }
+
+    #[test]
+    fn a_crash_during_the_first_snapshot_leaves_what_went_out_undecided() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("cursor");
+        let (mut file, _) = CursorFile::open(&path).unwrap();
+        file.announce(&[Change::Put(id(1), 1)]).unwrap();
+        let stored = stored(&path);
+        assert!(stored.cursor.is_empty() && stored.mirror == Some(Mirror::default()));
+        assert_eq!(stored.undecided, BTreeSet::from([id(1)]));
+    }
+
+    #[test]
+    fn a_crash_between_mark_and_cursor_goes_back_to_the_cursor() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("cursor");
+        let (mut file, _) = CursorFile::open(&path).unwrap();
+        round(&mut file, b"one", &[Change::Put(id(1), 1)], &mirror(&[(1, 1)]));
         let before = fs::read(&path).unwrap();
-        file.store(b"two", &[Change::Put(id(1), 2)], Some(&mirror(&[(1, 2)])))
-            .unwrap();
+        round(&mut file, b"two", &[Change::Put(id(2), 2)], &mirror(&[(1, 1), (2, 2)]));
         fs::write(&path, before).unwrap();
         let stored = stored(&path);
         assert_eq!(
             (stored.cursor.as_slice(), stored.mirror),
             (b"one".as_slice(), Some(mirror(&[(1, 1)])))
         );
+        assert_eq!(stored.undecided, BTreeSet::from([id(2)]));
     }
 
     #[test]
@@ -269,9 +356,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("cursor");
         let (mut file, _) = CursorFile::open(&path).unwrap();
-        file.store(b"one", &[], Some(&mirror(&[(1, 1)]))).unwrap();
-        file.store(b"two", &[Change::Put(id(2), 7)], Some(&mirror(&[(1, 1), (2, 7)])))
-            .unwrap();
+        round(&mut file, b"one", &[Change::Put(id(1), 1)], &mirror(&[(1, 1)]));
+        round(&mut file, b"two", &[Change::Put(id(2), 7)], &mirror(&[(1, 1), (2, 7)]));
         let journal = fs::read(home.path().join("cursor.mirror")).unwrap();
         for length in 0..journal.len() {
             // Opening writes what it believes anew, so each cut begins from the whole.
@@ -290,7 +376,7 @@ mod tests {
         let (mut file, _) = CursorFile::open(&path).unwrap();
         let changes: Vec<Change> = (0..4_000).map(|revision| Change::Put(id(1), revision)).collect();
         for _ in 0..6 {
-            file.store(b"c", &changes, Some(&mirror(&[(1, 3_999)]))).unwrap();
+            round(&mut file, b"c", &changes, &mirror(&[(1, 3_999)]));
         }
         let lines = fs::read_to_string(home.path().join("cursor.mirror"))
             .unwrap()
@@ -314,7 +400,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("cursor");
         let (mut file, _) = CursorFile::open(&path).unwrap();
-        file.store(b"one", &[], None).unwrap();
+        file.store(b"one", None).unwrap();
+        fs::remove_file(home.path().join("cursor.mirror")).unwrap();
         let stored = stored(&path);
         assert_eq!((stored.cursor.as_slice(), stored.mirror), (b"one".as_slice(), None));
     }

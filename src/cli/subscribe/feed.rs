@@ -1,11 +1,14 @@
 //! The state of a subscription between messages: what was printed, what is stored, what the mirror holds.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tonic::Request;
 use uuid::Uuid;
 
 use super::cursor_file::{Change, CursorFile, Stored};
@@ -16,23 +19,34 @@ use crate::cli::output::Output;
 use crate::cli::{json, words};
 use crate::grpc::wire;
 
-/// Changes kept before the cursor is stored although more messages are ready, so that a crash in a long replay repeats little.
-const UNSTORED_CHANGES_MAX: usize = 20_000;
+/// Bytes of lines kept back while more messages are ready; then they go out, and the cursor is stored.
+const LINES_BYTES_MAX: usize = 1 << 20;
+
+/// An acknowledgement must not hold the feed up for longer.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A subscription.
 pub struct Feed {
     connection: Connection,
     directory: Directory,
     output: Output,
-    stdout: BufWriter<Stdout>,
+    /// Lines that are not out yet: what they say must be in the journal first.
+    lines: Vec<u8>,
     file: Option<CursorFile>,
     cursor: Vec<u8>,
     /// Nothing: unknown, so that digests cannot be checked.
     mirror: Option<Mirror>,
     /// The mirror before a snapshot that is under way: what the snapshot does not bring is taken back at its end.
     before_snapshot: Option<Mirror>,
-    unstored: Vec<Change>,
+    /// Changes whose lines are not out yet.
+    unannounced: Vec<Change>,
+    /// What may have reached the consumer before a crash: taken back when live, if it has gone since.
+    undecided: BTreeSet<Uuid>,
     is_dirty: bool,
+    /// Name of the durable subscription; empty: it is not durable.
+    name: String,
+    /// Removals went out that the hub has not been told of.
+    has_removals: bool,
     is_live: bool,
     has_agreed: bool,
     was_connected: bool,
@@ -50,15 +64,23 @@ pub enum Verdict {
 
 impl Feed {
     /// Reads where the subscription stands.
-    pub async fn open(connection: Connection, cursor_file: Option<&Path>, output: Output) -> Result<Feed, Failure> {
+    pub async fn open(
+        connection: Connection,
+        cursor_file: Option<&Path>,
+        name: String,
+        output: Output,
+    ) -> Result<Feed, Failure> {
         let (file, stored) = match cursor_file {
-            None => (
-                None,
-                Stored {
-                    cursor: Vec::new(),
-                    mirror: Some(Mirror::default()),
-                },
-            ),
+            None => {
+                let mirror = Some(Mirror::default());
+                (
+                    None,
+                    Stored {
+                        mirror,
+                        ..Stored::default()
+                    },
+                )
+            }
             Some(path) => {
                 let (file, stored) = CursorFile::open(path).map_err(|error| Failure::of(path.display(), error))?;
                 (Some(file), stored)
@@ -74,13 +96,16 @@ impl Feed {
             connection,
             directory,
             output,
-            stdout: BufWriter::with_capacity(1 << 16, io::stdout()),
+            lines: Vec::new(),
             file,
             cursor: stored.cursor,
             mirror: stored.mirror,
             before_snapshot: None,
-            unstored: Vec::new(),
+            unannounced: Vec::new(),
+            undecided: stored.undecided,
             is_dirty: false,
+            name,
+            has_removals: false,
             is_live: false,
             has_agreed: false,
             was_connected: true,
@@ -130,7 +155,6 @@ impl Feed {
     /// Forgets the cursor: the next stream begins with a snapshot.
     pub fn start_over(&mut self) {
         self.cursor.clear();
-        self.unstored.clear();
         self.has_agreed = false;
         // A snapshot that never reached its end leaves what was before it as what the consumer holds.
         let partial = self.mirror.replace(Mirror::default());
@@ -163,9 +187,10 @@ impl Feed {
         for wire::Removal { id, reason } in &removals {
             lines.push(json!({"type": "remove", "id": id, "reason": words::removal_reason(*reason)}));
             self.change(Change::Drop(id_of(id)?));
+            self.has_removals = true;
         }
         if live {
-            lines.extend(self.end_snapshot());
+            lines.extend(self.take_back());
         }
         let changes = lines.len();
         if live && !self.is_live {
@@ -176,29 +201,54 @@ impl Feed {
         lines.extend(line);
         let before = std::mem::replace(&mut self.cursor, cursor);
         self.is_dirty |= !lines.is_empty() || before != self.cursor;
-        self.print(lines, changes, &before)?;
-        if self.unstored.len() >= UNSTORED_CHANGES_MAX {
+        self.print(lines, changes, &before);
+        if self.lines.len() >= LINES_BYTES_MAX {
             self.flush()?;
         }
         Ok(verdict)
     }
 
-    /// Lets the lines out, then stores the cursor that covers them.
+    /// Writes down what is about to go out, lets the lines out, then stores the cursor that covers them.
     pub fn flush(&mut self) -> Result<(), Failure> {
         if !self.is_dirty {
             return Ok(());
         }
-        self.stdout.flush().map_err(Failure::of_stdout)?;
+        let failed = |error| Failure::of("cannot store the cursor", error);
+        if let Some(file) = &mut self.file {
+            file.announce(&self.unannounced).map_err(failed)?;
+        }
+        self.unannounced.clear();
+        let mut stdout = io::stdout().lock();
+        stdout
+            .write_all(&self.lines)
+            .and_then(|()| stdout.flush())
+            .map_err(Failure::of_stdout)?;
+        self.lines.clear();
         self.is_dirty = false;
         // During a snapshot that replaces a mirror the old cursor stays: only the end shows what must be taken back.
         if self.before_snapshot.is_some() || self.cursor.is_empty() {
             return Ok(());
         }
-        if let Some(file) = &mut self.file {
-            let stored = file.store(&self.cursor, &self.unstored, self.mirror.as_ref());
-            stored.map_err(|error| Failure::of("cannot store the cursor", error))?;
+        match &mut self.file {
+            Some(file) => file.store(&self.cursor, self.mirror.as_ref()).map_err(failed),
+            None => Ok(()),
         }
-        self.unstored.clear();
+    }
+
+    /// Flushes, and tells the hub that what was taken back is out: so a publisher learns that its recall was carried out at once,
+    /// and not only when this subscriber comes back. Best effort: coming back with the cursor says the same.
+    pub async fn flush_and_acknowledge(&mut self) -> Result<(), Failure> {
+        self.flush()?;
+        let is_due = self.has_removals && !self.name.is_empty() && !self.cursor.is_empty();
+        if is_due && self.before_snapshot.is_none() {
+            self.has_removals = false;
+            let (name, cursor) = (self.name.clone(), self.cursor.clone());
+            let mut request = Request::new(wire::AcknowledgeRequest { name, cursor });
+            request.set_timeout(ACKNOWLEDGE_TIMEOUT);
+            if let Err(status) = self.connection.feeds().acknowledge(request).await {
+                tracing::debug!(%status, "the removals were not acknowledged");
+            }
+        }
         Ok(())
     }
 
@@ -209,21 +259,24 @@ impl Feed {
             Change::Drop(id) => mirror.drop(id),
         }
         if self.file.is_some() {
-            self.unstored.push(change);
+            self.unannounced.push(change);
         }
     }
 
-    /// What the consumer still holds and the snapshot did not bring, taken back.
-    fn end_snapshot(&mut self) -> Vec<Value> {
-        let (Some(before), Some(mirror)) = (self.before_snapshot.take(), &self.mirror) else {
-            return Vec::new();
-        };
-        let reason = words::removal_reason(wire::RemovalReason::NoLongerVisible as i32);
-        let gone = before.without(mirror);
-        if self.file.is_some() {
-            // The journal still has them, for it goes on from before the snapshot.
-            self.unstored.extend(gone.iter().map(|id| Change::Drop(*id)));
+    /// Once live: what the consumer may hold and the feed no longer has, taken back. That is what a snapshot did not bring again,
+    /// and what went out before a crash and has gone since.
+    fn take_back(&mut self) -> Vec<Value> {
+        let before = self.before_snapshot.take();
+        let Some(mirror) = &self.mirror else { return Vec::new() };
+        let mut gone = std::mem::take(&mut self.undecided);
+        gone.retain(|id| !mirror.holds(*id));
+        gone.extend(before.map(|before| before.without(mirror)).unwrap_or_default());
+        if let Some(file) = &mut self.file {
+            file.settle();
+            // The journal may still have them, for it goes on from before the snapshot.
+            self.unannounced.extend(gone.iter().map(|id| Change::Drop(*id)));
         }
+        let reason = words::removal_reason(wire::RemovalReason::NoLongerVisible as i32);
         gone.iter()
             .map(|id| json!({"type": "remove", "id": id.to_string(), "reason": reason}))
             .collect()
@@ -250,7 +303,7 @@ impl Feed {
 
     /// Each line carries the cursor with which nothing is missed that comes after it: a change within the batch that of the batch
     /// before, the last change and what follows it that of this batch.
-    fn print(&mut self, lines: Vec<Value>, changes: usize, before: &[u8]) -> Result<(), Failure> {
+    fn print(&mut self, lines: Vec<Value>, changes: usize, before: &[u8]) {
         let (before, after) = (STANDARD.encode(before), STANDARD.encode(&self.cursor));
         for (place, mut line) in lines.into_iter().enumerate() {
             line["cursor"] = Value::String(if place + 1 < changes {
@@ -258,9 +311,9 @@ impl Feed {
             } else {
                 after.clone()
             });
-            writeln!(self.stdout, "{line}").map_err(Failure::of_stdout)?;
+            // Writing to memory cannot fail.
+            let _ = writeln!(self.lines, "{line}");
         }
-        Ok(())
     }
 
     /// A member that was admitted after this program began publishes: its name must be known.

@@ -38,6 +38,11 @@ impl Mirror {
         *count == self.len() as u64 && hash.as_slice() == self.sum.to_le_bytes()
     }
 
+    /// Whether an indicator is in it.
+    pub fn holds(&self, id: Uuid) -> bool {
+        self.revisions.contains_key(&id)
+    }
+
     /// Indicators in it.
     pub fn len(&self) -> usize {
         self.revisions.len()
@@ -48,16 +53,10 @@ impl Mirror {
         self.revisions.iter().map(|(id, revision)| (*id, *revision))
     }
 
-    /// What is here and not in `other`, sorted.
+    /// What is here and not in `other`.
     pub fn without(&self, other: &Mirror) -> Vec<Uuid> {
-        let mut gone: Vec<Uuid> = self
-            .revisions
-            .keys()
-            .filter(|id| !other.revisions.contains_key(*id))
-            .copied()
-            .collect();
-        gone.sort_unstable();
-        gone
+        let ids = self.revisions.keys();
+        ids.filter(|id| !other.holds(**id)).copied().collect()
     }
 }
 

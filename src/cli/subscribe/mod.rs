@@ -44,7 +44,7 @@ pub struct Subscribe {
     /// Exit with 1 when the hub's digest and the own mirror disagree, instead of taking a snapshot
     #[arg(long)]
     check: bool,
-    /// Name of the subscription, for your own and the hub's records
+    /// Make the subscription durable under this name: recalls are tracked until it confirms them
     #[arg(long, default_value = "")]
     name: String,
 }
@@ -63,7 +63,13 @@ impl Subscribe {
     /// Runs it.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let connection = context.connect().await?;
-        let mut feed = Feed::open(connection.clone(), self.cursor_file.as_deref(), context.output).await?;
+        let mut feed = Feed::open(
+            connection.clone(),
+            self.cursor_file.as_deref(),
+            self.name.clone(),
+            context.output,
+        )
+        .await?;
         let filter = filter::read(self.filter.as_deref(), feed.directory())?;
         let mut stop = Stop::new()?;
         let (mut pause, mut snapshots) = (PAUSE_MIN, 0);
@@ -122,7 +128,7 @@ impl Subscribe {
             let next = tokio::select! {
                 biased;
                 () = stop.asked() => {
-                    feed.flush()?;
+                    feed.flush_and_acknowledge().await?;
                     return Ok(End::Done);
                 }
                 next = next_or_flush(&mut stream, feed) => next?,
@@ -130,22 +136,22 @@ impl Subscribe {
             let response = match next {
                 Ok(Some(response)) => response,
                 Ok(None) if self.until_live && feed.is_live() => {
-                    feed.flush()?;
+                    feed.flush_and_acknowledge().await?;
                     return Ok(End::Done);
                 }
                 Ok(None) => {
-                    feed.flush()?;
+                    feed.flush_and_acknowledge().await?;
                     return Ok(End::Lost("the hub ended the stream".to_owned()));
                 }
                 Err(status) => {
-                    feed.flush()?;
+                    feed.flush_and_acknowledge().await?;
                     return of_status(connection, status, feed);
                 }
             };
             match feed.apply(response).await? {
                 Verdict::Fine => {}
                 Verdict::Disagrees(reason) if self.check => {
-                    feed.flush()?;
+                    feed.flush_and_acknowledge().await?;
                     return Err(Failure::Failed(reason));
                 }
                 Verdict::Disagrees(reason) => return Ok(End::Snapshot(reason)),
@@ -163,7 +169,7 @@ async fn next_or_flush(
     tokio::select! {
         biased;
         message = stream.message() => return Ok(message),
-        () = std::future::ready(()) => feed.flush()?,
+        () = std::future::ready(()) => feed.flush_and_acknowledge().await?,
     }
     Ok(stream.message().await)
 }

@@ -1,9 +1,9 @@
 //! Networks, autonomous systems and telephone numbers: what is numbered and announced. Refuses networks so wide that
 //! one of them would cover a good part of the world.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Invalid;
 
@@ -45,6 +45,20 @@ pub(super) fn ipv6_network(text: &str) -> Result<String, Invalid> {
         true => Err(Invalid::Malformed("IPv6 network is wider than /16")),
         false => Ok(network.trunc().to_string()),
     }
+}
+
+/// The networks that hold an address and can be indicators, narrowest first.
+pub(super) fn around(address: IpAddr) -> impl Iterator<Item = String> {
+    let (longest, shortest) = match address {
+        IpAddr::V4(_) => (32, IPV4_PREFIX_BITS_MIN),
+        IpAddr::V6(_) => (128, IPV6_PREFIX_BITS_MIN),
+    };
+    let network = move |bits| {
+        IpNet::new(address, bits)
+            .ok()
+            .map(|network| network.trunc().to_string())
+    };
+    (shortest..=longest).rev().filter_map(network)
 }
 
 /// `AS` and the number.

@@ -5,12 +5,20 @@ pub(super) mod indicators;
 pub(super) mod roster;
 pub(super) mod sharing;
 
+pub(super) mod sight;
+
+pub(super) mod recalls;
+pub(super) mod subscriptions;
+
 use crate::domain::id::{Seq, Timestamp};
+use crate::domain::indicator::State;
 use crate::log::entry::{Entry, Event};
 
 use indicators::Indicators;
+use recalls::Recalls;
 use roster::Roster;
 use sharing::Sharing;
+use subscriptions::{Others, Subscriptions};
 
 /// Everything that is folded from the log.
 #[derive(Default)]
@@ -23,6 +31,10 @@ pub(super) struct Views {
     pub roster: Roster,
     /// Indicators and the order in which they changed.
     pub indicators: Indicators,
+    /// When publishers took something back.
+    pub recalls: Recalls,
+    /// Durable subscriptions and what they may have received.
+    pub subscriptions: Subscriptions,
     /// Assessments and disclosures.
     pub sharing: Sharing,
     /// Entries folded.
@@ -32,9 +44,19 @@ pub(super) struct Views {
 }
 
 impl Views {
+    /// What the view of subscriptions asks of the other views.
+    pub fn others(&self) -> Others<'_> {
+        Others {
+            indicators: &self.indicators,
+            roster: &self.roster,
+            recalls: &self.recalls,
+        }
+    }
+
     /// Folds the next entry.
     pub fn apply(&mut self, entry: &Entry) {
-        self.next = self.next.next();
+        let seq = self.next;
+        self.next = seq.next();
         let viewpoint = self.indicators.ordinal();
         match &entry.event {
             Event::HubCreated { name, trust_domain } => {
@@ -43,17 +65,29 @@ impl Views {
             }
             Event::IndicatorPublished { stored, request_id } | Event::IndicatorRevised { stored, request_id } => {
                 let record = self.indicators.put(stored, None);
+                self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
                 let outcome = (record, stored.indicator.revision);
                 self.roster
                     .remember_request(stored.indicator.publisher, request_id, outcome);
             }
             Event::IndicatorRetracted { stored } => {
-                self.indicators
-                    .put(stored, Some(crate::domain::indicator::State::Retracted));
+                let record = self.indicators.put(stored, Some(State::Retracted));
+                self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
             }
             Event::ClockTicked { now } => {
                 self.now = *now;
                 self.indicators.tick(*now);
+            }
+            Event::SubscriptionAttached { .. }
+            | Event::SubscriptionDetached { .. }
+            | Event::SubscriptionAcknowledged { .. }
+            | Event::SubscriptionDropped { .. } => {
+                let others = Others {
+                    indicators: &self.indicators,
+                    roster: &self.roster,
+                    recalls: &self.recalls,
+                };
+                self.subscriptions.apply(entry, others);
             }
             Event::AssessmentMade(assessment) => {
                 if let Some(record) = self.indicators.find(assessment.indicator) {
@@ -64,8 +98,8 @@ impl Views {
                 let records = indicators.iter().filter_map(|id| self.indicators.find(*id));
                 self.sharing.disclose(*agency, entry.at, records);
             }
-            roster_event => {
-                if self.roster.apply(entry.at, roster_event, viewpoint) {
+            _ => {
+                if self.roster.apply(seq, entry, viewpoint) {
                     self.indicators.mark_roster_change();
                 }
             }

@@ -1,0 +1,231 @@
+//! One pass of a feed: what each touch comes to, asked of the fold's history at three moments (`base`, `goal` and now). It holds
+//! nothing and sends nothing; the feed does both.
+
+use crate::domain::filter::Filter;
+use crate::domain::id::IndicatorId;
+use crate::domain::indicator::State;
+use crate::domain::member::Viewer;
+use crate::domain::policy::{self, Release};
+
+use super::super::Sighting;
+use super::super::cursor::{Phase, Position};
+use super::super::digest::Digest;
+use super::super::views::indicators::{Indicators, Record, RecordIndex, Version};
+use super::super::views::roster::MemberRecord;
+use super::super::views::sight::{Sight, Span, passes};
+use super::RemovalReason;
+
+/// The moments of one pass, and who looks.
+pub(super) struct Pass<'a> {
+    indicators: &'a Indicators,
+    filter: &'a Filter,
+    member: &'a MemberRecord,
+    at_base: Option<&'a Viewer>,
+    at_goal: Option<&'a Viewer>,
+    base: u32,
+    goal: u32,
+    again: bool,
+    from_start: bool,
+    phase: Phase,
+    /// When earlier streams of a durable subscription may have brought what its cursor does not cover.
+    earlier: Vec<Span>,
+}
+
+/// An indicator that may be seen, in the version that was the newest when it was gathered.
+pub(super) struct Gathered {
+    record: RecordIndex,
+    version: u32,
+    pub release: Release<Sighting>,
+}
+
+/// What a touch comes to for the subscriber.
+pub(super) enum Change {
+    Upsert(Gathered),
+    Remove(IndicatorId, RemovalReason),
+}
+
+/// What a touch comes to in all.
+#[derive(Default)]
+pub(super) struct Dealt {
+    pub change: Option<Change>,
+    /// Something is left out for want of a right that the member had at `goal`; perhaps nothing but its return will tell of it.
+    pub owes: bool,
+    subtract: Option<(IndicatorId, u32)>,
+    add: Option<(IndicatorId, u32)>,
+}
+
+impl Dealt {
+    /// Brings the digest from what was visible at `base` to what is at `goal`.
+    pub fn count(&self, digest: &mut Digest) {
+        if let Some((id, revision)) = self.subtract {
+            digest.subtract(id, revision);
+        }
+        if let Some((id, revision)) = self.add {
+            digest.add(id, revision);
+        }
+    }
+}
+
+/// Whether a pass scans from the first touch: other rights reach back to everything that was published before, and so does what is
+/// owed.
+fn starts_over(member: &MemberRecord, position: &Position) -> bool {
+    position.again || member.rights_changed(position.base..position.goal)
+}
+
+impl<'a> Pass<'a> {
+    pub fn new(
+        indicators: &'a Indicators,
+        member: &'a MemberRecord,
+        filter: &'a Filter,
+        position: &Position,
+        earlier: &[Span],
+    ) -> Pass<'a> {
+        let earlier = earlier
+            .iter()
+            .filter_map(|span| span.within(position.base, position.goal));
+        let at = |ordinal| member.viewer_at(ordinal).map(|viewer| &**viewer);
+        Pass {
+            indicators,
+            filter,
+            member,
+            at_base: at(position.base),
+            at_goal: at(position.goal),
+            base: position.base,
+            goal: position.goal,
+            again: position.again,
+            from_start: starts_over(member, position),
+            phase: position.phase,
+            earlier: earlier.collect(),
+        }
+    }
+
+    /// The touch that each phase begins with. It follows from the position alone, so that a pass that is resumed begins its next
+    /// phase where it would have.
+    pub fn start(&self) -> u32 {
+        if self.from_start { 0 } else { self.base }
+    }
+
+    /// What the touch `ordinal` comes to. Changes nothing, so it can be asked again.
+    ///
+    /// Each indicator is dealt with at one touch, and one that the member could see happen, or the order of what is sent would tell
+    /// of others: what is visible at `goal` at its last one, what has gone at the first since `base`; or, if the member's rights
+    /// changed on the way, where it was last visible.
+    pub fn deal_with(&self, ordinal: u32) -> Dealt {
+        let mut dealt = Dealt::default();
+        let Some(index) = self.indicators.touched(ordinal) else {
+            return dealt;
+        };
+        let record = self.indicators.record(index);
+        let Some(at_goal) = record.at(self.goal) else {
+            return dealt;
+        };
+        // The greater part of all touches: nothing to take back.
+        if self.phase == Phase::Removals && record.published_at() >= self.base && self.earlier.is_empty() {
+            return dealt;
+        }
+        let at_base = record.at(self.base);
+        let goes_at = match at_base.filter(|_| self.from_start) {
+            Some(version) => Some(version.ordinal),
+            None => record.first_since(self.base).map(|version| version.ordinal),
+        };
+        if ordinal != at_goal.ordinal && Some(ordinal) != goes_at {
+            return dealt;
+        }
+        let is = self.sees(self.at_goal, at_goal);
+        if matches!((self.phase, is), (Phase::Removals, true) | (Phase::Upserts, false))
+            || is && ordinal != at_goal.ordinal
+            || !is && Some(ordinal) != goes_at
+        {
+            return dealt;
+        }
+        let was = at_base.filter(|version| self.sees(self.at_base, version));
+        let changed = at_goal.ordinal >= self.base || was.is_some() != is;
+        if changed {
+            dealt.subtract = was.map(|version| (record.id, version.revision));
+            dealt.add = is.then_some((record.id, at_goal.revision));
+        }
+        if is && (changed || self.again) {
+            match self.release_now(index) {
+                Some(release) => {
+                    dealt.change = Some(Change::Upsert(release));
+                    return dealt;
+                }
+                None => dealt.owes = self.lacks_right_to(at_goal),
+            }
+        }
+        let is_held = match was {
+            Some(_) => !is || changed || self.again,
+            None => !is && self.may_have_come_before(record),
+        };
+        if is_held {
+            dealt.change = Some(Change::Remove(record.id, self.removal_reason(record)));
+        }
+        dealt
+    }
+
+    /// Brings what was gathered before to its newest version. An error where it may not be seen any more: whether something is owed
+    /// because of that.
+    pub fn refresh(&self, gathered: &mut Gathered) -> Result<(), bool> {
+        match self.release_now(gathered.record) {
+            Some(newest) => {
+                *gathered = newest;
+                Ok(())
+            }
+            None => {
+                let record = self.indicators.record(gathered.record);
+                let version = record.at(gathered.version + 1);
+                Err(version.is_some_and(|version| self.lacks_right_to(version)))
+            }
+        }
+    }
+
+    /// The newest version, if it may be seen now and passes the filter.
+    fn release_now(&self, index: RecordIndex) -> Option<Gathered> {
+        let record = self.indicators.record(index);
+        let version = &record.current;
+        let sighting = Sighting::new(self.indicators, record, version);
+        let release = policy::evaluate(self.member.viewer(), &self.indicators.subject(version), sighting)?;
+        passes(self.indicators, self.filter, version).then_some(Gathered {
+            record: index,
+            version: version.ordinal,
+            release,
+        })
+    }
+
+    /// Of a version that could be seen: whether it is a right that is missing now. What became of the indicator since must not be
+    /// asked here, for without the right it is not the member's to know.
+    fn lacks_right_to(&self, version: &Version) -> bool {
+        !self.sees(Some(self.member.viewer()), version)
+    }
+
+    /// Whether an earlier stream may have brought the indicator after the moment that the cursor stands for: the line was out,
+    /// and the program ended before it stored the cursor.
+    fn may_have_come_before(&self, record: &Record) -> bool {
+        let sight = Sight {
+            indicators: self.indicators,
+            member: self.member,
+            filter: self.filter,
+        };
+        self.earlier.iter().any(|span| sight.saw_within(record, *span))
+    }
+
+    fn sees(&self, viewer: Option<&Viewer>, version: &Version) -> bool {
+        let subject = self.indicators.subject(version);
+        viewer.is_some_and(|viewer| policy::evaluate(viewer, &subject, ()).is_some())
+            && passes(self.indicators, self.filter, version)
+    }
+
+    /// The end of an indicator's life is named to those only who saw it until that moment: what happens to it after it left the
+    /// member's sight is not the member's to know, and what they held they are told of, whatever label it stood under.
+    fn removal_reason(&self, record: &Record) -> RemovalReason {
+        let held = |(before, end): &(&Version, &Version)| {
+            let viewer = self.member.viewer_at(end.ordinal);
+            self.sees(viewer.map(|viewer| &**viewer), before)
+        };
+        match record.end().filter(held).map(|(_, end)| end.state) {
+            Some(State::Retracted) => RemovalReason::Retracted,
+            Some(State::Expired) => RemovalReason::Expired,
+            Some(State::Active | State::Embargoed) | None => RemovalReason::NoLongerVisible,
+        }
+    }
+}

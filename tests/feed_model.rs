@@ -1,0 +1,159 @@
+//! Sharing, proved against a model: random histories of members, groups, publications and time run on a hub and on an oracle that
+//! is written from the policy's words. At every moment everybody gets what the oracle says and nothing else, by id, by search, by
+//! look-up and by feed, across dropped connections, lost batches and restarts of the hub.
+
+#[path = "feed_model/checks.rs"]
+mod checks;
+mod hub_support;
+#[path = "feed_model/oracle.rs"]
+mod oracle;
+#[path = "feed_model/regressions.rs"]
+mod regressions;
+#[path = "feed_model/shrink.rs"]
+mod shrink;
+#[path = "feed_model/steps.rs"]
+mod steps;
+#[path = "feed_model/subscriber.rs"]
+mod subscriber;
+#[path = "feed_model/world.rs"]
+mod world;
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use steps::Step;
+use world::{Counts, Stage};
+
+/// Histories where the environment does not say otherwise.
+const HISTORIES: u64 = 10_000;
+
+/// Histories on one hub: a hub is slow to make, and slow to open again when its log has grown.
+const HISTORIES_PER_HUB: u64 = 50;
+
+/// Overrides the number of histories, for longer runs.
+const HISTORIES_VARIABLE: &str = "CLEARINGHOUSE_HISTORIES";
+
+/// Runs the one history of this seed alone.
+const SEED_VARIABLE: &str = "CLEARINGHOUSE_SEED";
+
+/// Hubs at work at once. They mostly wait for their disk.
+const THREADS: usize = 4;
+
+#[test]
+fn everybody_gets_what_the_policy_says_and_nothing_else() {
+    if let Some(seed) = number(SEED_VARIABLE) {
+        match Stage::new().run(&history(seed)) {
+            Ok(()) => return,
+            Err(fault) => panic!("{}", Failure { seed, fault }.shrunk()),
+        }
+    }
+    let histories = number(HISTORIES_VARIABLE).unwrap_or(HISTORIES);
+    let began = std::time::Instant::now();
+    let next = AtomicU64::new(0);
+    let counts = Mutex::new(Counts::default());
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        let work = || {
+            while let Some(seeds) = take_seeds(&next, histories) {
+                let (done, failure) = run_on_one_hub(seeds);
+                counts.lock().expect("no thread panics").add(&done);
+                if let Some(failure) = failure {
+                    next.store(histories, Ordering::Relaxed);
+                    failures.lock().expect("no thread panics").push(failure);
+                }
+            }
+        };
+        (0..THREADS).for_each(|_| drop(scope.spawn(work)));
+    });
+    if let Some(failure) = failures.into_inner().expect("no thread panics").pop() {
+        panic!("{}", failure.shrunk());
+    }
+    let counts = counts.into_inner().expect("no thread panics");
+    println!("{counts:?} in {:?}", began.elapsed());
+    assert_eq!(counts.histories, histories);
+    assert!(
+        histories < HISTORIES || (counts.decisions >= 1_000_000 && counts.reconnections >= 1_000),
+        "too little was checked: {counts:?}"
+    );
+}
+
+fn take_seeds(next: &AtomicU64, histories: u64) -> Option<Range<u64>> {
+    let first = next.fetch_add(HISTORIES_PER_HUB, Ordering::Relaxed);
+    (first < histories).then(|| first..histories.min(first + HISTORIES_PER_HUB))
+}
+
+/// Runs histories one after the other, on another hub only where one has left something behind; stops at the first that fails.
+fn run_on_one_hub(seeds: Range<u64>) -> (Counts, Option<Failure>) {
+    let mut counts = Counts::default();
+    let mut stage = Stage::new();
+    for seed in seeds {
+        if stage.spent {
+            counts.add(&stage.counts);
+            stage = Stage::new();
+        }
+        if let Err(fault) = stage.run(&history(seed)) {
+            counts.add(&stage.counts);
+            return (counts, Some(Failure { seed, fault }));
+        }
+    }
+    counts.add(&stage.counts);
+    (counts, None)
+}
+
+fn history(seed: u64) -> Vec<Step> {
+    steps::history(&mut StdRng::seed_from_u64(seed))
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number")))
+}
+
+/// A history that fails, and how.
+struct Failure {
+    seed: u64,
+    fault: String,
+}
+
+impl Failure {
+    /// The shortest history found that fails, as readable steps.
+    fn shrunk(self) -> String {
+        let Failure { seed, fault } = self;
+        println!("seed {seed} fails and is being shrunk: {fault}");
+        let fails = |steps: &[Step]| Stage::new().run(steps).err();
+        let steps = history(seed);
+        let (steps, fault) = match fails(&steps) {
+            Some(fault) => shrink::shrink(steps, fault, fails),
+            None => (steps, format!("only after other histories on the same hub: {fault}")),
+        };
+        let numbered = steps.iter().enumerate();
+        let lines: Vec<String> = numbered.map(|(at, step)| format!("{at:3}  {step:?}")).collect();
+        let steps = lines.join("\n");
+        format!("seed {seed} ({SEED_VARIABLE}={seed} runs it alone)\n{steps}\n{fault}")
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        let Counts {
+            histories,
+            steps,
+            decisions,
+            batches,
+            changes,
+            reconnections,
+            restarts,
+        } = other;
+        self.histories += histories;
+        self.steps += steps;
+        self.decisions += decisions;
+        self.batches += batches;
+        self.changes += changes;
+        self.reconnections += reconnections;
+        self.restarts += restarts;
+    }
+}

@@ -1,0 +1,227 @@
+//! What the tests of the hub share: a hub on a log in a temporary directory, in process and without a network, with a clock that
+//! the test sets, members by a word, and drafts. It refuses to judge: each test brings its own oracle.
+#![allow(dead_code, missing_docs)]
+
+pub mod clock;
+pub mod drafts;
+pub mod waiting;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::thread::JoinHandle;
+
+use clearinghouse::domain::agent::AgentName;
+use clearinghouse::domain::id::{GroupId, MemberId, Timestamp};
+use clearinghouse::domain::indicator::Text;
+use clearinghouse::domain::member::{MemberKind, Name, Role, Roles, Standing};
+use clearinghouse::domain::warning::WarningLists;
+use clearinghouse::hub::error::HubError;
+use clearinghouse::hub::recall::RecallRules;
+use clearinghouse::hub::roster::Asked;
+use clearinghouse::hub::roster::Enrolment;
+use clearinghouse::hub::{CURSOR_KEY_LEN, Caller, Hub, HubOptions};
+use clearinghouse::log::entry::{Entry, Event};
+use clearinghouse::log::{Durability, Log, Options};
+use clearinghouse::pki::{Authority, ConnectionLimits, ConnectionRegistry, new_key_and_csr};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use clock::Clock;
+
+/// The same for all incarnations of a hub, as a real one keeps it in a file.
+const CURSOR_KEY: [u8; CURSOR_KEY_LEN] = [0x5a; CURSOR_KEY_LEN];
+
+/// A hub that can be closed and opened again on its log.
+pub struct TestHub {
+    dir: TempDir,
+    clock: Clock,
+    admin: Caller,
+    running: Option<(Hub, JoinHandle<()>)>,
+}
+
+impl TestHub {
+    /// A new hub with one member, which operates it.
+    pub fn new() -> TestHub {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let clock = Clock::new();
+        let admin = caller(MemberId(Uuid::now_v7()), Role::ALL);
+        let events = [
+            Event::HubCreated {
+                name: "Test hub".into(),
+                trust_domain: TRUST_DOMAIN.into(),
+            },
+            Event::MemberAdmitted {
+                member: admin.member,
+                name: name("Operator"),
+                kind: MemberKind::Research,
+            },
+        ];
+        let at = clock.now();
+        let entries: Vec<_> = events
+            .into_iter()
+            .map(|event| Entry { at, actor: None, event }.encode())
+            .collect();
+        let mut log = Log::create(&log_dir(dir.path()), log_options()).expect("a new log");
+        log.append(&entries).expect("the first entries");
+        let running = Some(open(log, dir.path(), &clock));
+        TestHub {
+            dir,
+            clock,
+            admin,
+            running,
+        }
+    }
+
+    pub fn hub(&self) -> &Hub {
+        &self.running.as_ref().expect("the hub runs").0
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// An admin of the operating member.
+    pub fn admin(&self) -> &Caller {
+        &self.admin
+    }
+
+    /// Closes the hub and opens another on the same log. Feeds of the old one must have been dropped.
+    pub fn restart(&mut self) {
+        self.close();
+        let log = Log::open(&log_dir(self.dir.path()), log_options()).expect("the log opens again");
+        self.running = Some(open(log, self.dir.path(), &self.clock));
+    }
+
+    /// Admits a member, and gives a caller for it that has every role but admin.
+    pub async fn member(&self, member_name: &str, kind: MemberKind) -> Caller {
+        let card = self.hub().add_member(&self.admin, name(member_name), kind).await;
+        caller(
+            done(card.expect("a new member")).id,
+            [Role::Publisher, Role::Subscriber],
+        )
+    }
+
+    /// Makes a group of members.
+    pub async fn group(&self, group_name: &str, members: &[MemberId]) -> GroupId {
+        let group = self.hub().create_group(&self.admin, name(group_name)).await;
+        let group = done(group.expect("a new group")).id;
+        for member in members {
+            let joined = self.hub().add_to_group(&self.admin, group, *member).await;
+            joined.expect("a member joins");
+        }
+        group
+    }
+
+    pub async fn set_standing(&self, member: MemberId, standing: Standing) -> Result<(), HubError> {
+        let changed = self
+            .hub()
+            .change_standing(&self.admin, member, standing, Text::default());
+        changed.await.map(drop)
+    }
+
+    /// Moves the clock and lets the hub notice.
+    pub async fn pass_secs(&self, seconds: i64) {
+        self.clock.pass_secs(seconds);
+        self.hub().tick().await.expect("time passes");
+    }
+
+    /// Enrols an agent the way a member does: an invitation, a key made locally, a certificate.
+    pub async fn enrol(&self, member: MemberId, agent: &str, roles: Roles) -> Enrolment {
+        let agent: AgentName = agent.parse().expect("a name for an agent");
+        let invited = self.hub().invite(&self.admin, member, agent, roles, 3_600).await;
+        let keys = new_key_and_csr().expect("a key");
+        let (invitation, _token) = done(invited.expect("an invitation"));
+        let enrolled = self.hub().enroll(invitation, &keys.csr_pem).await;
+        enrolled.expect("a certificate")
+    }
+
+    fn close(&mut self) {
+        if let Some((hub, thread)) = self.running.take() {
+            hub.close();
+            drop(hub);
+            thread.join().expect("the sequencer ends in order");
+        }
+    }
+}
+
+impl Drop for TestHub {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.close();
+        }
+    }
+}
+
+/// A caller as the hub makes it of a certificate.
+pub fn caller(member: MemberId, roles: impl IntoIterator<Item = Role>) -> Caller {
+    Caller {
+        member,
+        agent: "agent".parse().expect("a name for an agent"),
+        roles: roles.into_iter().collect(),
+        certificate_ends: Timestamp(i64::MAX),
+    }
+}
+
+pub fn name(text: &str) -> Name {
+    Name::parse("name", text).expect("a name")
+}
+
+/// For the timers of feeds: a thread that polls them must have entered it.
+pub fn runtime() -> tokio::runtime::Runtime {
+    let built = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    built.expect("a runtime")
+}
+
+const TRUST_DOMAIN: &str = "test.clearinghouse";
+
+fn log_dir(dir: &Path) -> PathBuf {
+    dir.join("log")
+}
+
+/// Without syncs, for speed: what these tests prove does not depend on power cuts. Little memory, for there are many.
+fn log_options() -> Options {
+    Options {
+        cache_bytes: 1 << 20,
+        ballast_bytes: 0,
+        durability: Durability::SkipSync,
+        ..Options::default()
+    }
+}
+
+fn open(log: Log, dir: &Path, clock: &Clock) -> (Hub, JoinHandle<()>) {
+    let log_path = log_dir(dir);
+    let again = log_path.clone();
+    let options = HubOptions {
+        authority: authority(),
+        connections: ConnectionRegistry::new(ConnectionLimits::DEFAULT),
+        cursor_key: CURSOR_KEY,
+        clock: clock.function(),
+        certificate_lifetime_secs: 86_400,
+        recall: RecallRules::DEFAULT,
+        warning_lists: WarningLists::default(),
+        warning_lists_strict: false,
+        log_dir: log_path,
+        reopen: Box::new(move || Log::open(&again, log_options())),
+    };
+    Hub::open(log, options).expect("the log can be folded")
+}
+
+/// What was asked for, of a hub whose one admin needs no second.
+fn done<T>(asked: Asked<T>) -> T {
+    match asked {
+        Asked::Done(done) => done,
+        Asked::Pending(_) => panic!("a change waits for a second admin"),
+    }
+}
+
+/// One authority for all hubs of a test program: keys are slow to make.
+fn authority() -> Authority {
+    static DIR: OnceLock<TempDir> = OnceLock::new();
+    let dir = DIR.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let trust_domain = TRUST_DOMAIN.parse().expect("a trust domain");
+        Authority::create(dir.path(), &trust_domain, "Test hub", Clock::START).expect("an authority");
+        dir
+    });
+    Authority::open(dir.path()).expect("the authority opens")
+}

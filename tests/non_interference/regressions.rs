@@ -1,0 +1,292 @@
+//! Single ways in which a member could learn of what it may not see: those that once stood open, and those that random worlds
+//! are too small to reach.
+
+use clearinghouse::domain::filter::Filter;
+use clearinghouse::domain::handling::Tlp;
+use clearinghouse::domain::id::IndicatorId;
+use clearinghouse::domain::member::MemberKind;
+use clearinghouse::domain::observable::Observable;
+use clearinghouse::hub::Caller;
+use clearinghouse::hub::error::HubError;
+use clearinghouse::hub::feed::Limits;
+use clearinghouse::hub::publish::{Item, Outcome};
+use clearinghouse::hub::query::MATCHES_MAX;
+
+use super::compare;
+use super::hub_support::drafts::{self, Rules};
+use super::hub_support::waiting::{poll_now, wait};
+use super::hub_support::{TestHub, runtime};
+use super::script::{Common, Hidden, Observation, Other, Script, Secret, Shown, Step};
+use super::world::Stage;
+
+fn check(batch_items: usize, hold_touches: u32, steps: Vec<Step>) {
+    let script = Script {
+        observer_is: 2,
+        batch_items,
+        hold_touches,
+        steps,
+    };
+    if let Err(difference) = compare(&mut [Stage::new(), Stage::new()], &script) {
+        panic!("{difference}");
+    }
+}
+
+fn publish(value: usize) -> Step {
+    Step::Both(Common::Publish {
+        value,
+        campaign: 0,
+        shown: Shown::ToAll,
+    })
+}
+
+fn in_secret(secret: Secret) -> Step {
+    Step::Only { first: true, secret }
+}
+
+fn secret_publications(copies: usize) -> Step {
+    in_secret(Secret::Publish {
+        by: Other::Government,
+        value: 0,
+        campaign: 1,
+        hidden: Hidden::NamedAnother,
+        copies,
+        request: 0,
+    })
+}
+
+const READ_ALL: Step = Step::Both(Common::Observe(Observation::Read {
+    feed: 0,
+    batches: usize::MAX,
+}));
+
+#[test]
+fn secret_touches_do_not_split_batches() {
+    check(3, 1, vec![publish(0), secret_publications(3), publish(1), READ_ALL]);
+}
+
+#[test]
+fn secret_touches_after_a_full_batch_do_not_keep_it_from_being_live() {
+    check(1, 4_096, vec![publish(0), secret_publications(3), READ_ALL]);
+}
+
+#[test]
+fn the_place_of_a_removal_does_not_tell_of_later_changes() {
+    let own = |value| {
+        Step::Both(Common::OwnPublish {
+            value,
+            campaign: 0,
+            request: value,
+        })
+    };
+    let hidden = Hidden::NamedAnother;
+    let again = in_secret(Secret::ReviseLost { item: 0, hidden });
+    let tighten = Step::Both(Common::Tighten { item: 0, hidden });
+    check(
+        1,
+        4_096,
+        vec![publish(0), READ_ALL, tighten.clone(), own(1), again.clone(), READ_ALL],
+    );
+    let group = Step::Both(Common::Publish {
+        value: 0,
+        campaign: 0,
+        shown: Shown::ByGroup,
+    });
+    let leave = Step::Both(Common::LeaveGroup);
+    check(1, 4_096, vec![group, READ_ALL, leave, own(1), again, READ_ALL]);
+}
+
+/// A feed that has left something out for want of a right sends again what may be seen; whether it does must not tell what
+/// became of the rest.
+#[test]
+fn what_is_sent_again_does_not_tell_of_what_was_left_out() {
+    let to_group = Step::Both(Common::Publish {
+        value: 2,
+        campaign: 0,
+        shown: Shown::ByGroup,
+    });
+    let read_one = Step::Both(Common::Observe(Observation::Read { feed: 0, batches: 1 }));
+    let leave = Step::Both(Common::LeaveGroup);
+    let retract = in_secret(Secret::RetractInLeftGroup { item: 0 });
+    check(
+        2,
+        4_096,
+        vec![publish(0), publish(1), to_group, read_one, leave, retract, READ_ALL],
+    );
+}
+
+/// Two members on a hub.
+struct Pair {
+    hub: TestHub,
+    platform: Caller,
+    observer: Caller,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let hub = TestHub::new();
+        let platform = wait(hub.member("Platform", MemberKind::Platform));
+        let observer = wait(hub.member("Observer", MemberKind::Research));
+        Pair {
+            hub,
+            platform,
+            observer,
+        }
+    }
+
+    /// So many indicators of one value, a campaign each.
+    fn publish(&self, count: usize, rules: &Rules, campaigns: &str) -> Vec<IndicatorId> {
+        let item = |number| {
+            let mut content = drafts::content("example.com", rules.clone().handling().expect("handling that holds"));
+            content.campaign = drafts::text(&format!("{campaigns} {number}"));
+            Ok::<Item, _>(drafts::item(content))
+        };
+        let outcomes = wait(self.hub.hub().publish(&self.platform, (0..count).map(item).collect()));
+        let id = |outcome| match outcome {
+            Outcome::Accepted { id, .. } => id,
+            other => panic!("{other:?}"),
+        };
+        outcomes
+            .expect("the platform may publish")
+            .into_iter()
+            .map(id)
+            .collect()
+    }
+
+    fn secretly(&self) -> Rules {
+        Rules {
+            members: vec![self.platform.member],
+            ..Rules::open(Tlp::Red)
+        }
+    }
+}
+
+#[test]
+fn a_look_up_is_truncated_by_what_may_be_seen_alone() {
+    let pair = Pair::new();
+    let look_up = || {
+        let asked = [Observable::parse("example.com").ok()];
+        let answers = wait(pair.hub.hub().lookup(&pair.observer, &asked)).expect("the observer may look up");
+        (answers[0].found.len(), answers[0].truncated)
+    };
+    pair.publish(MATCHES_MAX - 1, &Rules::open(Tlp::Green), "open");
+    pair.publish(50, &pair.secretly(), "secret");
+    assert_eq!(look_up(), (MATCHES_MAX - 1, false));
+    pair.publish(1, &Rules::open(Tlp::Green), "one more");
+    assert_eq!(look_up(), (MATCHES_MAX, false));
+    pair.publish(50, &pair.secretly(), "more secrets");
+    assert_eq!(look_up(), (MATCHES_MAX, false));
+    pair.publish(1, &Rules::open(Tlp::Green), "past the limit");
+    assert_eq!(look_up(), (MATCHES_MAX, true));
+}
+
+/// Ids of one millisecond that count up would tell how many others were given between.
+#[test]
+fn ids_of_one_millisecond_do_not_count() {
+    let pair = Pair::new();
+    let ids = pair.publish(500, &Rules::open(Tlp::Green), "open");
+    let millisecond = |id: &IndicatorId| id.0.as_u128() >> 80;
+    let neighbours = ids
+        .windows(2)
+        .filter(|pair| millisecond(&pair[0]) == millisecond(&pair[1]));
+    let (rising, all) = neighbours.fold((0, 0), |(rising, all), pair| {
+        (rising + usize::from(pair[0] < pair[1]), all + 1)
+    });
+    assert!(all > 100, "only {all} neighbours share a millisecond");
+    assert!(rising < all * 9 / 10, "{rising} of {all} neighbours count up");
+}
+
+#[test]
+fn a_quiet_feed_stays_quiet_whatever_happens_in_secret() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let pair = Pair::new();
+    let mut feed = pair
+        .hub
+        .hub()
+        .subscribe(&pair.observer, Filter::default(), &[])
+        .expect("a feed");
+    let first = poll_now(feed.next())
+        .expect("a first batch")
+        .expect("the observer may read");
+    assert!(first.live.is_some() && first.upserts.is_empty());
+    pair.publish(100, &pair.secretly(), "secret");
+    assert!(
+        poll_now(feed.next()).is_none(),
+        "a secret publication woke the feed's reader"
+    );
+}
+
+#[test]
+fn a_batch_that_a_cancelled_call_began_is_not_lost() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let pair = Pair::new();
+    pair.publish(3, &Rules::open(Tlp::Green), "open");
+    let limits = Limits {
+        touches_per_hold_max: 1,
+        ..Limits::DEFAULT
+    };
+    let hub = pair.hub.hub();
+    let mut feed = hub
+        .subscribe_within(&pair.observer, Filter::default(), &[], limits)
+        .expect("a feed");
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let begun = std::pin::pin!(feed.next()).as_mut().poll(&mut context).is_pending();
+    assert!(begun, "one hold sees one touch");
+    let batch = poll_now(feed.next()).expect("a batch").expect("the observer may read");
+    assert_eq!(batch.upserts.len(), 3);
+}
+
+/// What was taken back between two holds of the lock is not handed out with what was gathered before.
+#[test]
+fn a_batch_in_the_making_lets_go_of_what_is_taken_back() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let pair = Pair::new();
+    let ids = pair.publish(3, &Rules::open(Tlp::Green), "open");
+    let limits = Limits {
+        touches_per_hold_max: 1,
+        ..Limits::DEFAULT
+    };
+    let hub = pair.hub.hub();
+    let mut feed = hub
+        .subscribe_within(&pair.observer, Filter::default(), &[], limits)
+        .expect("a feed");
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    for _ in 0..4 {
+        // Rights and roster come first in the log; after four holds something has been gathered.
+        drop(std::pin::pin!(feed.next()).as_mut().poll(&mut context));
+    }
+    wait(hub.retract(&pair.platform, ids[..1].to_vec(), drafts::text("no longer held"), true)).expect("a retraction");
+    let batch = poll_now(feed.next()).expect("a batch").expect("the observer may read");
+    let sent: Vec<_> = batch.upserts.iter().map(|release| release.body().id).collect();
+    assert_eq!(sent, ids[1..]);
+}
+
+#[test]
+fn a_cursor_of_another_member_or_filter_is_refused_like_a_forged_one() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let pair = Pair::new();
+    let hub = pair.hub.hub();
+    let mut feed = hub.subscribe(&pair.platform, Filter::default(), &[]).expect("a feed");
+    let cursor = poll_now(feed.next())
+        .expect("a batch")
+        .expect("the platform may read")
+        .cursor;
+    let sure = Filter {
+        confidence_min: 50,
+        ..Filter::default()
+    };
+    let refusals = [
+        hub.subscribe(&pair.observer, Filter::default(), &cursor).err(),
+        hub.subscribe(&pair.platform, sure, &cursor).err(),
+        hub.subscribe(&pair.observer, Filter::default(), &[7; 66]).err(),
+    ];
+    assert!(
+        matches!(refusals[0], Some(HubError::CursorRefused { .. })),
+        "{:?}",
+        refusals[0]
+    );
+    assert!(refusals.iter().all(|refusal| refusal == &refusals[0]), "{refusals:?}");
+}

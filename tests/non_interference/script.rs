@@ -1,0 +1,296 @@
+//! Scripts: what happens in both of two worlds, and between that what only one of them has and the observer may not see.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+/// Values that everybody speaks of, also in secret. The second lies below the first, the third names the second's host.
+pub const VALUES: [&str; 3] = ["example.com", "news.example.com", "https://news.example.com/story"];
+
+/// Others than the observer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Other {
+    Platform,
+    Research,
+    Government,
+}
+
+pub const OTHERS: [Other; 3] = [Other::Platform, Other::Research, Other::Government];
+
+/// Handling by which the observer sees an indicator of the platform's.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown {
+    ToAll,
+    Green,
+    ByName,
+    ByGroup,
+    Red,
+    ThroughEmbargo,
+    ForSeconds(i64),
+}
+
+/// Handling by which it does not.
+#[derive(Clone, Copy, Debug)]
+pub enum Hidden {
+    NamedAnother,
+    RedForAnother,
+    OtherGroup,
+    EmbargoedFromAll,
+    EmbargoedForAnother,
+    /// For the observer, but not for governments: only where the observer is one and the publisher is none.
+    NotForGovernments,
+    ForSeconds(i64),
+}
+
+/// What both worlds have.
+#[derive(Clone, Debug)]
+pub enum Common {
+    /// The platform publishes what the observer sees.
+    Publish {
+        value: usize,
+        campaign: usize,
+        shown: Shown,
+    },
+    Revise {
+        item: usize,
+        shown: Shown,
+    },
+    /// The platform takes an indicator out of the observer's sight.
+    Tighten {
+        item: usize,
+        hidden: Hidden,
+    },
+    Retract {
+        item: usize,
+    },
+    Pass(i64),
+    LeaveGroup,
+    /// The observer publishes, under a request id that others use too.
+    OwnPublish {
+        value: usize,
+        campaign: usize,
+        request: usize,
+    },
+    OwnRetract {
+        item: usize,
+    },
+    Observe(Observation),
+}
+
+/// What the observer does to find out.
+#[derive(Clone, Copy, Debug)]
+pub enum Observation {
+    Read {
+        feed: usize,
+        batches: usize,
+    },
+    Reconnect {
+        feed: usize,
+    },
+    Search {
+        page_items: usize,
+    },
+    Lookup,
+    Campaigns,
+    Lists,
+    /// Asks for, revises and retracts an id that is another's in one world and nobody's in the other.
+    TryId,
+    /// Publishes to a group that is others' in one world and nobody's in the other.
+    TryGroup,
+}
+
+pub const ALL_OBSERVATIONS: [Observation; 10] = [
+    Observation::Read {
+        feed: 0,
+        batches: usize::MAX,
+    },
+    Observation::Read {
+        feed: 1,
+        batches: usize::MAX,
+    },
+    Observation::Search { page_items: 1 },
+    Observation::Search { page_items: 3 },
+    Observation::Search { page_items: 100 },
+    Observation::Lookup,
+    Observation::Campaigns,
+    Observation::Lists,
+    Observation::TryId,
+    Observation::TryGroup,
+];
+
+/// What one world has and the other lacks.
+#[derive(Clone, Debug)]
+pub enum Secret {
+    Publish {
+        by: Other,
+        value: usize,
+        campaign: usize,
+        hidden: Hidden,
+        copies: usize,
+        request: usize,
+    },
+    Revise {
+        item: usize,
+        hidden: Hidden,
+    },
+    Retract {
+        item: usize,
+    },
+    /// On an indicator that the observer once saw.
+    ReviseLost {
+        item: usize,
+        hidden: Hidden,
+    },
+    RetractLost {
+        item: usize,
+    },
+    NewGroup {
+        member: Other,
+    },
+    LeaveGroup {
+        group: usize,
+        member: Other,
+    },
+    /// In the group that the observer left.
+    PublishToLeftGroup {
+        value: usize,
+    },
+    RetractInLeftGroup {
+        item: usize,
+    },
+    Enrol {
+        member: Other,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    Both(Common),
+    /// In the first world, or only in the second.
+    Only {
+        first: bool,
+        secret: Secret,
+    },
+}
+
+/// The script of a pair of worlds, and the limits of the observer's feeds.
+pub struct Script {
+    pub observer_is: usize,
+    pub batch_items: usize,
+    pub hold_touches: u32,
+    pub steps: Vec<Step>,
+}
+
+pub fn script(random: &mut StdRng) -> Script {
+    let mut steps = Vec::new();
+    for _ in 0..random.random_range(10..24) {
+        steps.push(match random.random_bool(0.5) {
+            true => Step::Both(common(random)),
+            false => Step::Only {
+                first: random.random_bool(0.7),
+                secret: secret(random),
+            },
+        });
+    }
+    steps.extend(ALL_OBSERVATIONS.map(|observation| Step::Both(Common::Observe(observation))));
+    Script {
+        observer_is: random.random_range(0..4),
+        batch_items: random.random_range(1..4),
+        hold_touches: [1, 2, 3, 4_096][random.random_range(0..4)],
+        steps,
+    }
+}
+
+fn common(random: &mut StdRng) -> Common {
+    let (item, value, campaign) = (
+        random.random_range(0..8),
+        random.random_range(0..3),
+        random.random_range(0..2),
+    );
+    match random.random_range(0..100) {
+        0..32 => Common::Publish {
+            value,
+            campaign,
+            shown: shown(random),
+        },
+        32..38 => Common::Revise {
+            item,
+            shown: shown(random),
+        },
+        38..46 => Common::Tighten {
+            item,
+            hidden: hidden(random),
+        },
+        46..51 => Common::Retract { item },
+        51..56 => Common::Pass(random.random_range(1..12)),
+        56..60 => Common::LeaveGroup,
+        60..68 => Common::OwnPublish {
+            value,
+            campaign,
+            request: random.random_range(0..3),
+        },
+        68..70 => Common::OwnRetract { item },
+        70..90 => Common::Observe(Observation::Read {
+            feed: item % 2,
+            batches: random.random_range(1..3),
+        }),
+        90..95 => Common::Observe(Observation::Reconnect { feed: item % 2 }),
+        _ => Common::Observe(ALL_OBSERVATIONS[random.random_range(0..ALL_OBSERVATIONS.len())]),
+    }
+}
+
+fn shown(random: &mut StdRng) -> Shown {
+    match random.random_range(0..8) {
+        0 | 1 => Shown::ToAll,
+        2 => Shown::Green,
+        3 => Shown::ByName,
+        4 => Shown::ByGroup,
+        5 => Shown::Red,
+        6 => Shown::ThroughEmbargo,
+        _ => Shown::ForSeconds(random.random_range(1..12)),
+    }
+}
+
+fn hidden(random: &mut StdRng) -> Hidden {
+    match random.random_range(0..7) {
+        0 => Hidden::NamedAnother,
+        1 => Hidden::RedForAnother,
+        2 => Hidden::OtherGroup,
+        3 => Hidden::EmbargoedFromAll,
+        4 => Hidden::EmbargoedForAnother,
+        5 => Hidden::NotForGovernments,
+        _ => Hidden::ForSeconds(random.random_range(1..12)),
+    }
+}
+
+fn secret(random: &mut StdRng) -> Secret {
+    let (item, value) = (random.random_range(0..8), random.random_range(0..3));
+    let other = OTHERS[random.random_range(0..3)];
+    match random.random_range(0..100) {
+        0..45 => Secret::Publish {
+            by: other,
+            value,
+            campaign: random.random_range(0..3),
+            hidden: hidden(random),
+            copies: random.random_range(1..6),
+            request: random.random_range(0..3),
+        },
+        45..55 => Secret::Revise {
+            item,
+            hidden: hidden(random),
+        },
+        55..63 => Secret::Retract { item },
+        63..70 => Secret::ReviseLost {
+            item,
+            hidden: hidden(random),
+        },
+        70..78 => Secret::RetractLost { item },
+        78..84 => Secret::NewGroup { member: other },
+        84..88 => Secret::LeaveGroup {
+            group: item,
+            member: other,
+        },
+        88..93 => Secret::PublishToLeftGroup { value },
+        93..99 => Secret::RetractInLeftGroup { item },
+        _ => Secret::Enrol { member: other },
+    }
+}

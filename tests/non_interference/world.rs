@@ -1,0 +1,430 @@
+//! One of the two worlds: a cast on a hub, the script's steps done to it, and a transcript of all that the observer got to know.
+
+use bytes::Bytes;
+use clearinghouse::domain::filter::Filter;
+use clearinghouse::domain::handling::{Handling, Tlp};
+use clearinghouse::domain::id::{GroupId, IndicatorId};
+use clearinghouse::domain::indicator::Content;
+use clearinghouse::domain::member::{MemberKind, Role};
+use clearinghouse::hub::feed::{Feed, Limits};
+use clearinghouse::hub::publish::{Item, Outcome};
+use clearinghouse::hub::{Caller, Hub};
+
+use super::hub_support::drafts::{self, Rules};
+use super::hub_support::waiting::wait;
+use super::hub_support::{TestHub, runtime};
+use super::mask::Mask;
+use super::script::{Common, OTHERS, Other, Script, Secret, Shown, Step, VALUES};
+
+/// The last is used in secret only.
+const CAMPAIGNS: [&str; 3] = ["", "Example operation", "Secret operation"];
+
+/// A hub on which worlds come one after the other; none shows anything to the next.
+pub struct Stage {
+    pub hub: TestHub,
+    runtime: tokio::runtime::Runtime,
+    worlds: usize,
+}
+
+pub(super) struct Watched {
+    pub filter: Filter,
+    pub feed: Option<Feed>,
+    pub cursor: Bytes,
+}
+
+/// An indicator of the others', with its owner and last revision.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    pub owner: usize,
+    pub id: IndicatorId,
+    pub revision: u32,
+    pub value: usize,
+    pub campaign: usize,
+    pub by_group: bool,
+}
+
+pub(super) struct World<'a> {
+    pub stage: &'a mut Stage,
+    pub number: usize,
+    pub limits: Limits,
+    pub observer: Caller,
+    /// By `Other`.
+    pub others: [Caller; 3],
+    pub left: bool,
+    pub shared_group: GroupId,
+    pub secret_groups: Vec<GroupId>,
+    pub watched: [Watched; 2],
+    /// What the observer sees, saw, and never saw; and its own.
+    pub shown: Vec<Held>,
+    pub lost: Vec<Held>,
+    pub secret: Vec<Held>,
+    pub own: Vec<Held>,
+    pub all: Vec<(usize, IndicatorId)>,
+    pub agents: usize,
+    pub mask: Mask,
+    pub transcript: Vec<String>,
+}
+
+impl Stage {
+    pub fn new() -> Stage {
+        Stage {
+            hub: TestHub::new(),
+            runtime: runtime(),
+            worlds: 0,
+        }
+    }
+
+    /// Plays a script as its first or second world; gives what the observer got to know, line by line.
+    pub fn play(&mut self, script: &Script, first: bool) -> Vec<String> {
+        let handle = self.runtime.handle().clone();
+        let _entered = handle.enter();
+        let mut world = World::new(self, script);
+        for step in &script.steps {
+            match step {
+                Step::Both(common) => world.common(common),
+                Step::Only {
+                    first: of_first,
+                    secret,
+                } if *of_first == first => world.secret(secret),
+                Step::Only { .. } => {}
+            }
+        }
+        world.end()
+    }
+}
+
+impl<'a> World<'a> {
+    fn new(stage: &'a mut Stage, script: &Script) -> World<'a> {
+        stage.worlds += 1;
+        let number = stage.worlds;
+        let kind = MemberKind::ALL[script.observer_is];
+        let mut mask = Mask {
+            words: Default::default(),
+            began: stage.hub.clock().now().0,
+        };
+        let (observer, others, shared_group, secret_group) = wait(async {
+            let hub = &stage.hub;
+            let observer = hub.member(&format!("Observer {number}"), kind).await;
+            let others = [
+                hub.member(&format!("Platform {number}"), MemberKind::Platform).await,
+                hub.member(&format!("Research {number}"), MemberKind::Research).await,
+                hub.member(&format!("Government {number}"), MemberKind::Government)
+                    .await,
+            ];
+            let [platform, research, _] = [others[0].member, others[1].member, others[2].member];
+            let all = [observer.member, platform, research];
+            let shared = hub.group(&format!("Shared {number}"), &all).await;
+            let secret = hub
+                .group(&format!("Secret {number}"), &[platform, research, others[2].member])
+                .await;
+            (observer, others, shared, secret)
+        });
+        mask.name(observer.member.0, "observer".into());
+        for (other, caller) in OTHERS.iter().zip(&others) {
+            mask.name(caller.member.0, format!("{other:?}"));
+        }
+        mask.name(shared_group.0, "shared group".into());
+        let limits = Limits {
+            batch_items_max: script.batch_items,
+            batch_bytes_max: Limits::DEFAULT.batch_bytes_max,
+            touches_per_hold_max: script.hold_touches,
+        };
+        let about_operation = Filter {
+            campaigns: vec![CAMPAIGNS[1].into()],
+            ..Filter::default()
+        };
+        let watched = [Filter::default(), about_operation].map(|filter| Watched {
+            filter,
+            feed: None,
+            cursor: Bytes::new(),
+        });
+        World {
+            stage,
+            number,
+            limits,
+            observer,
+            others,
+            left: false,
+            shared_group,
+            secret_groups: vec![secret_group],
+            watched,
+            shown: Vec::new(),
+            lost: Vec::new(),
+            secret: Vec::new(),
+            own: Vec::new(),
+            all: Vec::new(),
+            agents: 0,
+            mask,
+            transcript: Vec::new(),
+        }
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        self.stage.hub.hub()
+    }
+
+    pub(super) fn tell(&mut self, what: &str, seen: impl std::fmt::Debug) {
+        let line = format!("{what}: {seen:?}");
+        self.transcript.push(self.mask.apply(&line));
+    }
+
+    /// Cleans up, so that the next world on this hub starts with nothing in sight.
+    fn end(mut self) -> Vec<String> {
+        self.watched.iter_mut().for_each(|watched| watched.feed = None);
+        for owner in 0..=self.others.len() {
+            let ids: Vec<_> = self
+                .all
+                .iter()
+                .filter(|(by, _)| *by == owner)
+                .map(|(_, id)| *id)
+                .collect();
+            if !ids.is_empty() {
+                let retracted = self.hub().retract(self.caller(owner), ids, drafts::text("over"), true);
+                wait(retracted).expect("all is retracted");
+            }
+        }
+        self.transcript
+    }
+
+    /// The others by their number, then the observer.
+    fn caller(&self, owner: usize) -> &Caller {
+        self.others.get(owner).unwrap_or(&self.observer)
+    }
+}
+
+/// What happens.
+impl World<'_> {
+    fn common(&mut self, common: &Common) {
+        match common {
+            Common::Publish { value, campaign, shown } => {
+                let content = self.content(*value, *campaign, self.shown_rules(*shown));
+                let by_group = matches!(shown, Shown::ByGroup);
+                // Whether the platform may publish it anew depends on what became of the lost one in secret.
+                let lost = |held: &Held| (held.value, held.campaign) == (*value, *campaign);
+                if by_group && self.left || self.lost.iter().any(lost) {
+                    return;
+                }
+                if let Some(held) = self.publish(0, "", content, (*value, *campaign, by_group)) {
+                    self.mask
+                        .name(held.id.0, format!("indicator {}", self.shown.len() + self.lost.len()));
+                    self.shown.push(held);
+                }
+            }
+            Common::Revise { item, shown } => {
+                if matches!(shown, Shown::ByGroup) && self.left {
+                    return;
+                }
+                if let Some(at) = wrap(*item, self.shown.len()) {
+                    let mut held = self.shown[at];
+                    held.by_group = matches!(shown, Shown::ByGroup);
+                    self.shown[at] = self.revise(held, self.shown_rules(*shown));
+                }
+            }
+            Common::Tighten { item, hidden } => {
+                if let Some(at) = wrap(*item, self.shown.len()) {
+                    let held = self.shown.remove(at);
+                    let held = self.revise(held, self.hidden_rules(0, *hidden));
+                    self.lost.push(held);
+                }
+            }
+            Common::Retract { item } => {
+                if let Some(at) = wrap(*item, self.shown.len()) {
+                    let held = self.shown.remove(at);
+                    self.retract(held);
+                }
+            }
+            Common::Pass(seconds) => wait(self.stage.hub.pass_secs(*seconds)),
+            Common::LeaveGroup => {
+                let hub = &self.stage.hub;
+                let left = hub
+                    .hub()
+                    .remove_from_group(hub.admin(), self.shared_group, self.observer.member);
+                wait(left).expect("the observer leaves");
+                self.left = true;
+                // What was shared by the group alone is out of sight, for good.
+                let (lost, shown) = self.shown.iter().partition(|held| held.by_group);
+                self.shown = shown;
+                self.lost.extend::<Vec<Held>>(lost);
+            }
+            Common::OwnPublish {
+                value,
+                campaign,
+                request,
+            } => self.publish_own(*value, *campaign, *request),
+            Common::OwnRetract { item } => {
+                if let Some(at) = wrap(*item, self.own.len()) {
+                    let held = self.own[at];
+                    let reason = drafts::text("no longer held");
+                    let outcome = wait(self.hub().retract(&self.observer, vec![held.id], reason, true));
+                    self.tell("own retraction", outcome);
+                }
+            }
+            Common::Observe(observation) => self.observe(*observation),
+        }
+    }
+
+    fn publish_own(&mut self, value: usize, campaign: usize, request: usize) {
+        let item = Item {
+            request_id: format!("request {request}").into(),
+            content: self.content(value, campaign, Rules::open(Tlp::Green)),
+        };
+        let outcomes = wait(self.hub().publish(&self.observer, vec![Ok(item)]));
+        if let Ok([Outcome::Accepted { id, .. }]) = outcomes.as_deref()
+            && !self.own.iter().any(|held| held.id == *id)
+        {
+            self.mask.name(id.0, format!("own {}", self.own.len()));
+            self.all.push((OBSERVER, *id));
+            self.own.push(Held {
+                owner: OBSERVER,
+                id: *id,
+                revision: 1,
+                value,
+                campaign,
+                by_group: false,
+            });
+        }
+        self.tell("own publication", outcomes);
+    }
+
+    fn secret(&mut self, secret: &Secret) {
+        match secret {
+            Secret::Publish {
+                by,
+                value,
+                campaign,
+                hidden,
+                copies,
+                request,
+            } => {
+                // The platform's public indicators must stay new ones.
+                let campaign = if *by == Other::Platform { 2 } else { *campaign };
+                for copy in 0..*copies {
+                    let value = (value + copy) % VALUES.len();
+                    let content = self.content(value, campaign, self.hidden_rules(*by as usize, *hidden));
+                    let request = format!("request {}", request + copy);
+                    let held = self.publish(*by as usize, &request, content, (value, campaign, false));
+                    self.secret.extend(held);
+                }
+            }
+            Secret::Revise { item, hidden } => {
+                if let Some(at) = wrap(*item, self.secret.len()) {
+                    let rules = self.hidden_rules(self.secret[at].owner, *hidden);
+                    self.secret[at] = self.revise(self.secret[at], rules);
+                }
+            }
+            Secret::Retract { item } => {
+                if let Some(at) = wrap(*item, self.secret.len()) {
+                    let held = self.secret.remove(at);
+                    self.retract(held);
+                }
+            }
+            Secret::ReviseLost { item, hidden } => {
+                if let Some(at) = wrap(*item, self.lost.len()) {
+                    let rules = self.hidden_rules(self.lost[at].owner, *hidden);
+                    self.lost[at] = self.revise(self.lost[at], rules);
+                }
+            }
+            // It stays in its place, so that both worlds count alike.
+            Secret::RetractLost { item } => {
+                if let Some(at) = wrap(*item, self.lost.len()) {
+                    self.retract(self.lost[at]);
+                }
+            }
+            Secret::NewGroup { member } => {
+                let name = format!("Secret {} {}", self.number, self.secret_groups.len());
+                let group = wait(self.stage.hub.group(&name, &[self.others[*member as usize].member]));
+                self.secret_groups.push(group);
+            }
+            Secret::LeaveGroup { group, member } => {
+                let at = 1 + group;
+                if let Some(group) = self.secret_groups.get(at) {
+                    let hub = &self.stage.hub;
+                    let member = self.others[*member as usize].member;
+                    wait(hub.hub().remove_from_group(hub.admin(), *group, member)).expect("a member leaves");
+                }
+            }
+            Secret::PublishToLeftGroup { value } if self.left => {
+                let content = self.content(*value, 2, self.shown_rules(Shown::ByGroup));
+                let held = self.publish(1, "", content, (*value, 2, true));
+                self.secret.extend(held);
+            }
+            Secret::RetractInLeftGroup { item } if self.left => {
+                let in_group: Vec<Held> = self.lost.iter().filter(|held| held.by_group).copied().collect();
+                if let Some(at) = wrap(*item, in_group.len()) {
+                    self.retract(in_group[at]);
+                }
+            }
+            Secret::PublishToLeftGroup { .. } | Secret::RetractInLeftGroup { .. } => {}
+            Secret::Enrol { member } => {
+                let roles = [Role::Subscriber].into_iter().collect();
+                let member = self.others[*member as usize].member;
+                self.agents += 1;
+                let name = format!("agent-{}", self.agents);
+                wait(self.stage.hub.enrol(member, &name, roles));
+            }
+        }
+    }
+
+    fn publish(
+        &mut self,
+        owner: usize,
+        request: &str,
+        content: Content,
+        (value, campaign, by_group): (usize, usize, bool),
+    ) -> Option<Held> {
+        let item = Item {
+            request_id: request.into(),
+            content,
+        };
+        let outcomes = wait(self.hub().publish(&self.others[owner], vec![Ok(item)]));
+        let outcomes = outcomes.expect("others may publish");
+        match outcomes[0] {
+            Outcome::Accepted { id, .. } if !self.all.contains(&(owner, id)) => {
+                self.all.push((owner, id));
+                Some(Held {
+                    owner,
+                    id,
+                    revision: 1,
+                    value,
+                    campaign,
+                    by_group,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Refused where it was retracted before; then nothing changes.
+    fn revise(&self, held: Held, rules: Rules) -> Held {
+        let content = self.content(held.value, held.campaign, rules);
+        let author = &self.others[held.owner];
+        let revised = wait(
+            self.hub()
+                .revise(author, held.id, held.revision, "".into(), content, true),
+        );
+        let revision = revised.map_or(held.revision, |(_, revision)| revision);
+        Held { revision, ..held }
+    }
+
+    fn retract(&self, held: Held) {
+        let reason = drafts::text("no longer held");
+        wait(
+            self.hub()
+                .retract(&self.others[held.owner], vec![held.id], reason, true),
+        )
+        .expect("others may retract");
+    }
+
+    pub(super) fn content(&self, value: usize, campaign: usize, rules: Rules) -> Content {
+        let handling: Handling = rules.handling().expect("handling that holds");
+        let mut content = drafts::content(VALUES[value], handling);
+        content.campaign = drafts::text(CAMPAIGNS[campaign]);
+        content
+    }
+}
+
+const OBSERVER: usize = 3;
+
+fn wrap(number: usize, count: usize) -> Option<usize> {
+    (count > 0).then(|| number % count)
+}
