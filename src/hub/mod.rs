@@ -345,8 +345,11 @@ impl Hub {
         feed::Feed::open(self.clone(), caller, filter, cursor, limits)
     }
 
-    /// Lets time pass: ends the embargoes and validities that are due. To be called at least once a second.
+    /// Lets time pass: ends the embargoes and validities that are due, and tries a log that stopped for want of space. To be called at least once a second.
     pub async fn tick(&self) -> Result<(), HubError> {
+        if self.condition().read_only.is_some() {
+            self.sequencer.revive();
+        }
         let now = self.now();
         if self.shared.read().indicators.next_due().is_none_or(|due| due > now) {
             return Ok(());
@@ -407,10 +410,9 @@ impl Hub {
 
     /// How full the disk is. Looks at the files: not for a hot path.
     pub fn disk(&self) -> Disk {
-        let free_bytes = rustix::fs::statvfs(&self.shared.log_dir).map(|disk| disk.f_bavail * disk.f_frsize);
         Disk {
             used_bytes: bytes_below(&self.shared.log_dir),
-            free_bytes: free_bytes.unwrap_or_default(),
+            free_bytes: self.shared.free_bytes().unwrap_or_default(),
         }
     }
 
@@ -460,6 +462,12 @@ impl Shared {
 
     fn write(&self) -> RwLockWriteGuard<'_, Views> {
         self.views.write().unwrap_or_else(|_| std::process::abort())
+    }
+
+    /// Bytes free where the log lies; none if the system does not say.
+    fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.log_dir).ok()?;
+        Some(disk.f_bavail * disk.f_frsize)
     }
 
     fn set_read_only(&self, reason: Option<String>) {

@@ -28,8 +28,12 @@ const ENTRIES_PER_WRITE_MAX: usize = 8_192;
 /// Bytes of entries after which a durable write takes no more proposals.
 const BYTES_PER_WRITE_MAX: usize = 8 << 20;
 
-/// How often a stopped log is tried again, where somebody wants to write.
+/// How often a log that stopped for want of space is tried again.
 const REOPEN_EVERY: Duration = Duration::from_secs(2);
+
+/// The space that a log which stopped for want of it must have before it is tried again: what opening takes, and room to go on.
+/// With less it would stop again at once, having used up the reserve that lets it be opened at all.
+const REOPEN_FREE_BYTES_MIN: u64 = 64 << 20;
 
 /// What a proposal decided.
 pub(super) enum Decision {
@@ -98,6 +102,7 @@ pub(super) struct Sequencer {
 
 enum Message {
     Propose(Proposal),
+    Revive,
     Stop,
 }
 
@@ -109,13 +114,18 @@ impl Sequencer {
         shared: Arc<Shared>,
     ) -> std::io::Result<(Sequencer, std::thread::JoinHandle<()>)> {
         let (proposals, waiting) = mpsc::channel(PROPOSALS_WAITING_MAX);
-        let worker = Worker {
+        let stopped = log.stop().cloned();
+        let mut worker = Worker {
             head: log.head(),
             log: Some(log),
             reopen,
-            reopen_at: Instant::now(),
+            retry: Retry::At(Instant::now()),
             shared,
         };
+        if let Some(stop) = stopped {
+            // It opened to be read only, for want of space.
+            worker.stop(stop.reason, Retry::At(Instant::now() + REOPEN_EVERY));
+        }
         let thread = std::thread::Builder::new()
             .name("sequencer".into())
             .spawn(move || worker.run(waiting))?;
@@ -129,6 +139,13 @@ impl Sequencer {
         if let Err(mpsc::error::TrySendError::Full(stop)) = proposals.try_send(Message::Stop) {
             std::thread::spawn(move || proposals.blocking_send(stop));
         }
+    }
+
+    /// Tries a stopped log again, if it is time. Needed where nobody writes: publishers that are told that the hub is not serving
+    /// stay away.
+    pub fn revive(&self) {
+        // A full queue means that proposals wait, and each of them tries as well.
+        let _ = self.proposals.try_send(Message::Revive);
     }
 
     /// Hands in a change that nobody waits for. Should it not get through (the hub is closing), it is as if there had been a crash.
@@ -205,9 +222,17 @@ struct Worker {
     /// Where the log stood when it was last written.
     head: Head,
     reopen: Reopen,
-    /// Not before then is the log opened anew.
-    reopen_at: Instant,
+    retry: Retry,
     shared: Arc<Shared>,
+}
+
+/// Whether a stopped log may be opened anew.
+enum Retry {
+    /// Not before then.
+    At(Instant),
+    /// Not by this process: after a failed write or sync, the system may show data that it never wrote, so what a fresh open finds
+    /// proves nothing.
+    Never,
 }
 
 impl Worker {
@@ -218,6 +243,10 @@ impl Worker {
                 Some(proposal) => proposal,
                 None => match waiting.blocking_recv() {
                     Some(Message::Propose(proposal)) => proposal,
+                    Some(Message::Revive) => {
+                        self.revive_and_tell();
+                        continue;
+                    }
                     Some(Message::Stop) | None => break,
                 },
             };
@@ -230,6 +259,8 @@ impl Worker {
                     Ok(Message::Propose(proposal)) => {
                         deferred = self.decide(proposal, &mut staged, &mut completions);
                     }
+                    // Whatever is written next tries as well.
+                    Ok(Message::Revive) => {}
                     Ok(Message::Stop) => stop = true,
                     Err(_) => break,
                 }
@@ -299,32 +330,63 @@ impl Worker {
                 tracing::error!(index, max, "an entry is too large for the log");
                 Err(HubError::ReadOnly("an entry is too large for the log".into()))
             }
-            Err(AppendError::Full(stop) | AppendError::Failed(stop)) => Err(self.stop(stop.to_string())),
+            Err(AppendError::Full(stop)) => Err(self.stop(stop.to_string(), Retry::At(Instant::now() + REOPEN_EVERY))),
+            Err(AppendError::Failed(stop)) => Err(self.stop(stop.to_string(), Retry::Never)),
         }
     }
 
     /// Nothing is acknowledged from now on; reads go on from the views. What is on disk is unknown, so the log is closed and only
     /// a fresh open, which checks it, may bring it back.
-    fn stop(&mut self, reason: String) -> HubError {
-        tracing::error!(reason, "the log stopped: the hub is read-only");
+    fn stop(&mut self, reason: String, retry: Retry) -> HubError {
+        let way_back = match retry {
+            Retry::At(_) => "it is tried again as soon as there is space",
+            Retry::Never => "check the disk, then restart the hub",
+        };
+        tracing::error!(reason, way_back, "the log stopped: the hub is read-only");
         self.log = None;
-        self.reopen_at = Instant::now() + REOPEN_EVERY;
+        self.retry = retry;
         self.shared.set_read_only(Some(reason.clone()));
         HubError::ReadOnly(reason)
     }
 
-    /// Opens a stopped log anew, at most every [`REOPEN_EVERY`]. It must stand where it was last acknowledged, or go on from there
-    /// with entries that were written but never acknowledged: those are applied now, for the log has them.
+    fn revive_and_tell(&mut self) {
+        if let Err(error) = self.revive() {
+            tracing::debug!(%error, "the log stays stopped");
+        }
+    }
+
+    /// Opens a stopped log anew, at most every [`REOPEN_EVERY`] and only where there is space again.
     fn revive(&mut self) -> Result<(), HubError> {
         if self.log.is_some() {
             return Ok(());
         }
-        if Instant::now() < self.reopen_at {
-            let reason = "the log is stopped; it will be tried again shortly";
-            return Err(HubError::ReadOnly(reason.into()));
+        match self.retry {
+            Retry::Never => {
+                let reason = "the log is stopped until the hub is restarted";
+                return Err(HubError::ReadOnly(reason.into()));
+            }
+            Retry::At(at) if Instant::now() < at => {
+                let reason = "the log is stopped; it will be tried again shortly";
+                return Err(HubError::ReadOnly(reason.into()));
+            }
+            Retry::At(_) => self.retry = Retry::At(Instant::now() + REOPEN_EVERY),
         }
-        self.reopen_at = Instant::now() + REOPEN_EVERY;
-        let log = (self.reopen)().map_err(|error| HubError::ReadOnly(error.to_string()))?;
+        // What cannot be asked is tried.
+        let free_bytes = self.shared.free_bytes().unwrap_or(u64::MAX);
+        if free_bytes < REOPEN_FREE_BYTES_MIN {
+            let reason = format!("the disk has {free_bytes} bytes free, {REOPEN_FREE_BYTES_MIN} are needed");
+            return Err(HubError::ReadOnly(reason));
+        }
+        let log = (self.reopen)().map_err(|error| {
+            tracing::warn!(%error, "the stopped log could not be opened anew");
+            HubError::ReadOnly(error.to_string())
+        })?;
+        self.go_on(log)
+    }
+
+    /// Goes on with a log that was opened anew. It stands where it was last acknowledged, or has more: entries that were written
+    /// but never acknowledged. Those are applied now.
+    fn go_on(&mut self, log: Log) -> Result<(), HubError> {
         let head = log.head();
         let mut entries = Vec::new();
         let read = log
@@ -346,7 +408,7 @@ impl Worker {
         self.log = Some(log);
         self.shared.after_write(head, ordinal, entries.iter());
         self.shared.set_read_only(None);
-        tracing::info!(size = head.size, "the log is open again: the hub accepts changes");
+        tracing::warn!(size = head.size, "the log is open again: the hub accepts changes");
         Ok(())
     }
 }
