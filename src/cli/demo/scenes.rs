@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use super::check::Checks;
 use super::narrator::Narrator;
 use super::reckoning;
-use super::script::{
-    ACTS, Act, LANTERN, LOOKUP, LOOKUP_FOUND_BY, MEMBERS, OFFICE, PLAZA, SAMPLE, SAMPLE_NAME, VIDORA,
-};
+use super::script::{ACTS, Act, LANTERN, LOOKUP, LOOKUP_FOUND_BY, MEMBERS, OFFICE, PLAZA, SAMPLE, SAMPLE_NAME, VIDORA};
 use super::stage::Stage;
 use super::watcher::{Seen, Watcher};
 use crate::cli::connection::{Connection, call};
