@@ -193,6 +193,7 @@ fn open(log: Log, dir: &Path, clock: &Clock) -> (Hub, JoinHandle<()>) {
         clock: clock.function(),
         certificate_lifetime_secs: 86_400,
         recall: RecallRules::DEFAULT,
+        limits: clearinghouse::hub::quota::Limits::DEFAULT,
         log_dir: log_path,
         reopen: Box::new(move || Log::open(&again, log_options())),
     };
