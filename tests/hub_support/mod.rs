@@ -20,7 +20,7 @@ use clearinghouse::hub::recall::RecallRules;
 use clearinghouse::hub::roster::Asked;
 use clearinghouse::hub::roster::Enrolment;
 use clearinghouse::hub::{CURSOR_KEY_LEN, Caller, Hub, HubOptions};
-use clearinghouse::log::entry::{Entry, Event};
+use clearinghouse::log::entry::{CertificateIssued, Entry, Event};
 use clearinghouse::log::{Durability, Log, Options};
 use clearinghouse::pki::{Authority, ConnectionLimits, ConnectionRegistry, new_key_and_csr};
 use tempfile::TempDir;
@@ -55,6 +55,7 @@ impl TestHub {
                 name: name("Operator"),
                 kind: MemberKind::Research,
             },
+            Event::CertificateIssued(Box::new(certificate_of(&admin))),
         ];
         let at = clock.now();
         let entries: Vec<_> = events
@@ -159,6 +160,21 @@ pub fn caller(member: MemberId, roles: impl IntoIterator<Item = Role>) -> Caller
         agent: "agent".parse().expect("a name for an agent"),
         roles: roles.into_iter().collect(),
         certificate_ends: Timestamp(i64::MAX),
+    }
+}
+
+/// What the log holds of an agent that enrolled: who changes the roster must be known to it.
+fn certificate_of(caller: &Caller) -> CertificateIssued {
+    CertificateIssued {
+        member: caller.member,
+        agent: caller.agent.clone(),
+        roles: caller.roles,
+        serial: vec![1],
+        not_before: Clock::START,
+        not_after: caller.certificate_ends,
+        public_key_sha256: [0; 32],
+        invitation: None,
+        certificate: Vec::new(),
     }
 }
 

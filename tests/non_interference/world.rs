@@ -286,6 +286,7 @@ impl World<'_> {
         self.tell("own publication", outcomes);
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of secret")]
     fn secret(&mut self, secret: &Secret) {
         match secret {
             Secret::Publish {
