@@ -66,7 +66,7 @@ impl Limits {
     /// What feeds run with.
     pub const DEFAULT: Limits = Limits {
         batch_items_max: 512,
-        batch_bytes_max: 512 << 10,
+        batch_bytes_max: 64 << 10,
         touches_per_hold_max: 4_096,
     };
 }

@@ -1,6 +1,7 @@
 //! Wires the rooms: listeners, clock, shutdown. The only place that knows them all.
 
 mod dir;
+mod first_bytes;
 mod init;
 mod listener;
 mod metrics_listener;
