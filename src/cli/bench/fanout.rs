@@ -21,7 +21,7 @@ use crate::cli::profile::Profile;
 use crate::grpc::wire;
 
 /// A subscriber that got nothing for so long after the last publication has all that will come.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(3);
 
 /// Deliver what is published to live subscribers
 #[derive(Args, Clone, Debug)]
