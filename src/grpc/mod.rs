@@ -108,7 +108,10 @@ pub fn router(hub: &Hub) -> Router {
         .fallback(access::not_found);
     // The layer that is added last is asked first: who calls is known before places are given.
     router
-        .layer(axum::middleware::from_fn_with_state(unread::Places::default(), unread::limit))
+        .layer(axum::middleware::from_fn_with_state(
+            unread::Places::default(),
+            unread::limit,
+        ))
         .layer(axum::middleware::from_fn_with_state(hub.clone(), access::authenticate))
 }
 
