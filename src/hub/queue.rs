@@ -209,7 +209,9 @@ mod tests {
         assert_eq!(queue.push(lane(1), 0), Err(Refusal::LaneFull));
         queue.push(lane(2), 0).unwrap();
         for n in 3..7 {
-            (0..lane_max).for_each(|item| drop(queue.push(lane(n), item)));
+            (0..lane_max).for_each(|item| {
+                let _ = queue.push(lane(n), item);
+            });
         }
         assert_eq!(queue.push(lane(9), 0), Err(Refusal::Full));
         queue.push_anyhow(Lane::Hub, 0).unwrap();
