@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use clearinghouse::domain::violation::Violation;
 use clearinghouse::domain::handling::Handling;
 use clearinghouse::domain::id::{IndicatorId, Timestamp};
 use clearinghouse::domain::indicator::{Confidence, Content, State};
@@ -251,7 +252,7 @@ impl World<'_> {
         }
         let items = sent
             .iter()
-            .map(|(_, content)| Ok(drafts::item(content.clone())))
+            .map(|(_, content)| Ok::<_, Violation>(drafts::item(content.clone())))
             .collect();
         let caller = self.callers[owner].clone();
         let outcomes = self.wait(async |hub| hub.hub().publish(&caller, items).await);
