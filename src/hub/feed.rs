@@ -163,7 +163,8 @@ impl Feed {
             ))?,
         };
         let head = hub.shared.head.subscribe();
-        if position.goal > *head.borrow() {
+        // Asked of the views, as the position was: the head that readers wait on moves a moment later.
+        if position.goal > hub.shared.read().indicators.ordinal() {
             return Err(refused(
                 "is ahead of this hub's log; subscribe without one for a snapshot",
             ));
