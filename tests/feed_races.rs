@@ -144,7 +144,7 @@ async fn write(scene: Arc<Scene>, at: usize) {
             next += ITEMS_PER_PUBLICATION;
             let items = values.iter().map(|value| {
                 let handling = rules(&mut random, &scene).handling().expect("handling that holds");
-                Ok(drafts::item(drafts::content(value, handling)))
+                Ok::<_, clearinghouse::domain::violation::Violation>(drafts::item(drafts::content(value, handling)))
             });
             let outcomes = scene
                 .hub
