@@ -148,7 +148,7 @@ async fn write(scene: Arc<Scene>, at: usize) {
             });
             let outcomes = scene
                 .hub
-                .publish(caller, items.collect())
+                .publish(caller, items.collect::<Vec<_>>())
                 .await
                 .expect("a member may publish");
             for (value, outcome) in values.into_iter().zip(outcomes) {
