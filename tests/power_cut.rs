@@ -4,12 +4,10 @@
 //!
 //! It needs root and loop devices; without them it says that it was skipped, and why.
 //! `CLEARINGHOUSE_POWER_CUTS` sets how many cuts.
-#![allow(missing_docs, unsafe_code)]
+#![allow(missing_docs)]
 
 mod support;
 
-use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use clearinghouse::log::{Durability, Log, Options};
@@ -78,19 +76,8 @@ fn append_as_child() {
 fn cut_under_load(disk: &Disk, dir: &Path, options: Options, after: usize) -> u64 {
     let mut appender = Appender::start("append_as_child", dir, options.durability, options.epoch_entries_max);
     assert!(appender.wait_for(after), "the child ended by itself");
-    cut(disk);
+    disk.cut_power();
     appender.drain();
     disk.remount();
     appender.acknowledged
-}
-
-fn cut(disk: &Disk) {
-    /// `EXT4_IOC_SHUTDOWN`, which is `_IOR('X', 125, __u32)`.
-    const SHUTDOWN: libc::c_ulong = 0x8004_587d;
-    /// Neither data nor journal are flushed.
-    const NO_LOG_FLUSH: u32 = 2;
-    let directory = File::open(&disk.mounted).unwrap();
-    // SAFETY: the descriptor is open for the call, and the kernel reads four bytes from the pointer.
-    let result = unsafe { libc::ioctl(directory.as_raw_fd(), SHUTDOWN, &NO_LOG_FLUSH) };
-    assert_eq!(result, 0, "EXT4_IOC_SHUTDOWN: {}", std::io::Error::last_os_error());
 }

@@ -19,6 +19,7 @@ mod convert;
 mod status;
 
 mod access;
+mod unread;
 
 mod assessment_service;
 mod disclosure_service;
@@ -105,7 +106,13 @@ pub fn router(hub: &Hub) -> Router {
         .into_axum_router()
         .reset_fallback()
         .fallback(access::not_found);
-    router.layer(axum::middleware::from_fn_with_state(hub.clone(), access::authenticate))
+    // The layer that is added last is asked first: who calls is known before places are given.
+    router
+        .layer(axum::middleware::from_fn_with_state(
+            unread::Places::default(),
+            unread::limit,
+        ))
+        .layer(axum::middleware::from_fn_with_state(hub.clone(), access::authenticate))
 }
 
 /// Keeps the health service in step with the hub: a hub that accepts no writes is not serving as a publisher.

@@ -3,13 +3,17 @@
 
 pub mod error;
 
+mod outcome;
+mod queue;
 mod sequencer;
+mod turns;
 mod views;
 
 mod guard;
 
 pub mod assess;
 pub mod publish;
+pub mod quota;
 pub mod roster;
 
 mod cursor;
@@ -43,9 +47,11 @@ use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
 
 use cursor::Sealer;
 use error::HubError;
+use quota::Quotas;
 use recall::RecallRules;
 use sequencer::{Sequencer, Verdict};
 use subscription::Streams;
+use turns::Turns;
 use views::Views;
 use views::indicators::{Indicators, Record, Version};
 
@@ -76,6 +82,8 @@ pub struct HubOptions {
     pub warning_lists_strict: bool,
     /// When taking back is too slow, or too much at once.
     pub recall: RecallRules,
+    /// What one member may take of the hub.
+    pub limits: quota::Limits,
     /// Where the log lies, to tell how full the disk is.
     pub log_dir: PathBuf,
     /// Opens the log anew, after it stopped for want of space.
@@ -105,6 +113,8 @@ pub(crate) struct Shared {
     clock: fn() -> Timestamp,
     certificate_lifetime_secs: u32,
     recall: RecallRules,
+    quotas: Quotas,
+    turns: Arc<Turns>,
     streams: Streams,
     log_dir: PathBuf,
     warning_lists: ArcSwap<WarningLists>,
@@ -257,6 +267,7 @@ impl Hub {
             warning_lists,
             warning_lists_strict,
             recall,
+            limits,
             log_dir,
             reopen,
         } = options;
@@ -271,6 +282,8 @@ impl Hub {
             clock,
             certificate_lifetime_secs,
             recall,
+            quotas: Quotas::new(limits),
+            turns: Turns::new(processors()),
             streams: Streams::default(),
             log_dir,
             warning_lists: ArcSwap::from_pointee(warning_lists),
@@ -319,6 +332,11 @@ impl Hub {
         })
     }
 
+    /// Counts a request of the caller's member until the answer is dropped, or refuses it.
+    pub fn admit_request(&self, caller: &Caller) -> Result<quota::Place, HubError> {
+        self.shared.quotas.take_request(caller.member)
+    }
+
     /// The invitation behind a certificate.
     pub fn authenticate_invitation(&self, certificate: &PeerCertificate) -> Result<InvitationId, HubError> {
         match &certificate.identity {
@@ -345,8 +363,11 @@ impl Hub {
         feed::Feed::open(self.clone(), caller, filter, cursor, limits)
     }
 
-    /// Lets time pass: ends the embargoes and validities that are due. To be called at least once a second.
+    /// Lets time pass: ends the embargoes and validities that are due, and tries a log that stopped for want of space. To be called at least once a second.
     pub async fn tick(&self) -> Result<(), HubError> {
+        if self.condition().read_only.is_some() {
+            self.sequencer.revive();
+        }
         let now = self.now();
         if self.shared.read().indicators.next_due().is_none_or(|due| due > now) {
             return Ok(());
@@ -407,10 +428,9 @@ impl Hub {
 
     /// How full the disk is. Looks at the files: not for a hot path.
     pub fn disk(&self) -> Disk {
-        let free_bytes = rustix::fs::statvfs(&self.shared.log_dir).map(|disk| disk.f_bavail * disk.f_frsize);
         Disk {
             used_bytes: bytes_below(&self.shared.log_dir),
-            free_bytes: free_bytes.unwrap_or_default(),
+            free_bytes: self.shared.free_bytes().unwrap_or_default(),
         }
     }
 
@@ -441,6 +461,10 @@ fn new_id() -> Uuid {
     Uuid::new_v7(uuid::Timestamp::now(uuid::NoContext))
 }
 
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn bytes_below(dir: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
     let sizes = entries.flatten().map(|entry| match entry.metadata() {
@@ -460,6 +484,12 @@ impl Shared {
 
     fn write(&self) -> RwLockWriteGuard<'_, Views> {
         self.views.write().unwrap_or_else(|_| std::process::abort())
+    }
+
+    /// Bytes free where the log lies; none if the system does not say.
+    fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.log_dir).ok()?;
+        Some(disk.f_bavail * disk.f_frsize)
     }
 
     fn set_read_only(&self, reason: Option<String>) {

@@ -256,6 +256,7 @@ impl Hub {
         };
         durable.earlier = self
             .sequencer
+            .of(caller.member)
             .propose(move |views, staged| {
                 if staged.subscriptions.contains(&key) {
                     return Ok(Verdict::AfterOthers);
@@ -303,6 +304,7 @@ impl Hub {
             },
         };
         self.sequencer
+            .of(caller.member)
             .propose(move |views, staged| {
                 if staged.subscriptions.contains(&key) {
                     return Ok(Verdict::AfterOthers);
@@ -391,6 +393,7 @@ impl Hub {
         };
         let (at, actor, shared) = (self.now(), caller.actor(), self.shared.clone());
         self.sequencer
+            .of(caller.member)
             .propose(move |views, staged| {
                 if staged.subscriptions.contains(&key) {
                     return Ok(Verdict::AfterOthers);

@@ -55,6 +55,8 @@ impl Log {
     }
 
     /// Open a log. Whatever was acknowledged is there, or this is an error and the files are as they were.
+    ///
+    /// On a disk without room for the ballast, the log opens to be read: it is stopped from the start (see [`Log::stop`]).
     pub fn open(dir: &Path, options: Options) -> Result<Log, OpenError> {
         check_format(dir)?;
         let lock = Lock::take(dir).map_err(|error| match error {
@@ -68,14 +70,17 @@ impl Log {
         let opened = match Opened::open(dir, &options, Keeping::OnDisk) {
             Err(OpenError::Disk(error)) if error.is_full() => {
                 ballast.release()?;
-                Opened::open(dir, &options, Keeping::InMemoryIfFull)?
+                Opened::open(dir, &options, Keeping::InMemory)?
             }
             opened => opened?,
         };
+        let mut log = opened.into_log(dir, options, lock);
         if let Err(error) = ballast.fill() {
             tracing::warn!(%error, "no space could be put aside for reopening the log on a full disk");
+            // Appends would use up what is left, and then the log could not even be opened.
+            log.stop = error.is_full().then(|| Stop::from(&error));
         }
-        Ok(opened.into_log(dir, options, lock))
+        Ok(log)
     }
 }
 

@@ -31,8 +31,8 @@ impl Demand {
 pub(super) enum Keeping {
     /// On disk, where it survives a crash of recovery itself. A full disk is an error.
     OnDisk,
-    /// In memory, if the disk is full even now that the ballast was released.
-    InMemoryIfFull,
+    /// In memory, where the disk is full: what releasing the ballast gave back is for sled, which must write to open.
+    InMemory,
 }
 
 /// The store of an epoch that was not sealed.
@@ -197,18 +197,18 @@ impl Original {
     fn keep(place: &Place, keeping: Keeping) -> Result<Original, DiskError> {
         let partial = place.before_open_partial();
         disk::remove_tree(&partial)?;
-        let copied = disk::copy_tree(&place.active(), &partial)
-            .and_then(|()| disk::sync_tree(&partial))
-            .and_then(|()| disk::rename(&partial, &place.before_open()));
-        match copied {
-            Ok(()) => Ok(Original::Copy),
-            Err(error) if error.is_full() && keeping == Keeping::InMemoryIfFull => {
-                disk::remove_tree(&partial)?;
+        match keeping {
+            Keeping::OnDisk => {
+                disk::copy_tree(&place.active(), &partial)?;
+                disk::sync_tree(&partial)?;
+                disk::rename(&partial, &place.before_open())?;
+                Ok(Original::Copy)
+            }
+            Keeping::InMemory => {
                 let files = disk::list(&place.active())?.into_iter().filter(|path| path.is_file());
                 let read = |path: PathBuf| std::fs::read(&path).on("read", &path).map(|content| (path, content));
                 Ok(Original::InMemory(files.map(read).collect::<Result<_, _>>()?))
             }
-            Err(error) => Err(error),
         }
     }
 

@@ -1,6 +1,8 @@
 //! A hub over the wire, in this process: made by `init`, served on a free loopback port, with clients that enrolled as members do.
 #![allow(dead_code, missing_docs)]
 
+pub mod child;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -80,6 +82,18 @@ impl TestHub {
             ca_pem: std::fs::read_to_string(dir.join("ca/ca.pem")).unwrap(),
             stop: Some(stop),
             task: Some(task),
+            _folder: None,
+        }
+    }
+
+    /// A hub that another process runs.
+    pub fn at(address: SocketAddr, dir: &Path) -> TestHub {
+        TestHub {
+            address,
+            dir: dir.to_owned(),
+            ca_pem: std::fs::read_to_string(dir.join("ca/ca.pem")).unwrap(),
+            stop: None,
+            task: None,
             _folder: None,
         }
     }

@@ -3,6 +3,7 @@
 
 mod check;
 mod narrator;
+mod reckoning;
 mod scenes;
 mod script;
 mod stage;
