@@ -126,10 +126,7 @@ impl Durable {
     /// Resolves when another stream took over, or the subscription was dropped.
     pub async fn ended(&self) -> HubError {
         self.stream.ended.cancelled().await;
-        self.stream
-            .reach()
-            .ending
-            .map_or(HubError::ShuttingDown, Ending::error)
+        self.stream.reach().ending.map_or(HubError::ShuttingDown, Ending::error)
     }
 
     /// To be asked before a batch is handed on: notes how far it reaches, or refuses it.

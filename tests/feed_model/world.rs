@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use clearinghouse::domain::violation::Violation;
 use clearinghouse::domain::handling::Handling;
 use clearinghouse::domain::id::{IndicatorId, Timestamp};
 use clearinghouse::domain::indicator::{Confidence, Content, State};
 use clearinghouse::domain::member::Standing;
+use clearinghouse::domain::violation::Violation;
 use clearinghouse::hub::Caller;
 use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::publish::{Outcome, RejectionCode};

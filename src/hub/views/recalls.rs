@@ -104,26 +104,6 @@ impl Recalls {
     }
 }
 
-fn since(&self, touch: u32) -> &[Recalled] {
-        since(&self.all, touch)
-    }
-
-    /// One publisher's at or after a touch, oldest first.
-    pub fn of_publisher_since(&self, publisher: MemberId, touch: u32) -> &[Recalled] {
-        self.by_publisher
-            .get(&publisher)
-            .map(|recalled| since(recalled, touch))
-            .unwrap_or_default()
-    }
-
-    /// How many a publisher wrote after `moment`.
-    pub fn count_after(&self, publisher: MemberId, moment: Timestamp) -> usize {
-        let recalled = self.by_publisher.get(&publisher);
-        let after = |recalled: &&Recalled| recalled.at > moment;
-        recalled.map_or(0, |recalled| recalled.iter().rev().take_while(after).count())
-    }
-}
-
 fn since(recalled: &[Recalled], touch: u32) -> &[Recalled] {
     &recalled[recalled.partition_point(|one| one.touch < touch)..]
 }
