@@ -122,7 +122,7 @@ fn fail_at(call: &str, error: &str, when: usize, epoch_entries: u64) -> bool {
 }
 
 #[test]
-#[ignore = "the process that the harness takes the disk from"]
+#[ignore = "the process that the test gives a failing disk"]
 fn append_as_child() {
     append_until_stopped();
 }

@@ -25,7 +25,10 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("console", &["domain", "hub", "pki"]),
     (
         "serve",
-        &["config", "grpc", "taxii", "console", "hub", "log", "pki", "domain"],
+        // `import` for warning lists, which are files of a format like the others.
+        &[
+            "config", "grpc", "taxii", "console", "hub", "log", "pki", "import", "domain",
+        ],
     ),
     ("cli", &["serve", "config", "grpc", "pki", "log", "domain", "import"]),
     ("main", &["cli"]),

@@ -167,8 +167,11 @@ async fn publish(
     items: Vec<wire::PublishItem>,
 ) -> Result<Vec<wire::PublishResult>, Status> {
     check_count("items", items.len()).map_err(status::invalid)?;
-    let items = items.into_iter().map(item).collect();
-    let outcomes = hub.publish(caller, items).await.map_err(status::from_hub)?;
+    // Lazily: the hub asks for an item when the member has its turn.
+    let outcomes = hub
+        .publish(caller, items.into_iter().map(item))
+        .await
+        .map_err(status::from_hub)?;
     Ok(outcomes.into_iter().map(convert::outcome).collect())
 }
 

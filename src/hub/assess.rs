@@ -34,6 +34,7 @@ impl Hub {
         assessment.check()?;
         let (member, actor, now) = (caller.member, caller.actor(), self.now());
         self.sequencer
+            .of(member)
             .propose(move |views, staged| {
                 let viewer = active_viewer(views, member)?;
                 let index = visible(views, viewer, assessment.indicator)?;

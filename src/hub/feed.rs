@@ -43,6 +43,7 @@ use crate::domain::policy::Release;
 use super::cursor::{Binding, Phase, Position};
 use super::digest::Digest;
 use super::error::HubError;
+use super::quota::Place;
 use super::subscription::Durable;
 use super::views::indicators::Indicators;
 use super::views::roster::MemberRecord;
@@ -109,6 +110,7 @@ pub struct Feed {
     announced_live: bool,
     filling: Filling,
     durable: Option<Durable>,
+    _place: Place,
 }
 
 /// The batch in the making. It outlives a call of [`Feed::next`] that is cancelled: the position has already moved on.
@@ -148,6 +150,7 @@ impl Feed {
         limits: Limits,
     ) -> Result<Feed, HubError> {
         filter.check()?;
+        let place = hub.shared.quotas.take_feed(caller.member)?;
         let binding = binding(caller.member, &filter);
         let refused = |reason| HubError::CursorRefused {
             field: "cursor",
@@ -160,7 +163,8 @@ impl Feed {
             ))?,
         };
         let head = hub.shared.head.subscribe();
-        if position.goal > *head.borrow() {
+        // Asked of the views, as the position was: the head that readers wait on moves a moment later.
+        if position.goal > hub.shared.read().indicators.ordinal() {
             return Err(refused(
                 "is ahead of this hub's log; subscribe without one for a snapshot",
             ));
@@ -177,6 +181,7 @@ impl Feed {
             announced_live: false,
             filling: Filling::default(),
             durable: None,
+            _place: place,
         })
     }
 

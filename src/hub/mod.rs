@@ -3,13 +3,17 @@
 
 pub mod error;
 
+mod outcome;
+mod queue;
 mod sequencer;
+mod turns;
 mod views;
 
 mod guard;
 
 pub mod assess;
 pub mod publish;
+pub mod quota;
 pub mod roster;
 
 mod cursor;
@@ -43,9 +47,11 @@ use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
 
 use cursor::Sealer;
 use error::HubError;
+use quota::Quotas;
 use recall::RecallRules;
 use sequencer::{Sequencer, Verdict};
 use subscription::Streams;
+use turns::Turns;
 use views::Views;
 use views::indicators::{Indicators, Record, Version};
 
@@ -76,6 +82,8 @@ pub struct HubOptions {
     pub warning_lists_strict: bool,
     /// When taking back is too slow, or too much at once.
     pub recall: RecallRules,
+    /// What one member may take of the hub.
+    pub limits: quota::Limits,
     /// Where the log lies, to tell how full the disk is.
     pub log_dir: PathBuf,
     /// Opens the log anew, after it stopped for want of space.
@@ -105,6 +113,8 @@ pub(crate) struct Shared {
     clock: fn() -> Timestamp,
     certificate_lifetime_secs: u32,
     recall: RecallRules,
+    quotas: Quotas,
+    turns: Arc<Turns>,
     streams: Streams,
     log_dir: PathBuf,
     warning_lists: ArcSwap<WarningLists>,
@@ -257,6 +267,7 @@ impl Hub {
             warning_lists,
             warning_lists_strict,
             recall,
+            limits,
             log_dir,
             reopen,
         } = options;
@@ -271,6 +282,8 @@ impl Hub {
             clock,
             certificate_lifetime_secs,
             recall,
+            quotas: Quotas::new(limits),
+            turns: Turns::new(processors()),
             streams: Streams::default(),
             log_dir,
             warning_lists: ArcSwap::from_pointee(warning_lists),
@@ -317,6 +330,11 @@ impl Hub {
             roles: record.roles,
             certificate_ends: issued.not_after,
         })
+    }
+
+    /// Counts a request of the caller's member until the answer is dropped, or refuses it.
+    pub fn admit_request(&self, caller: &Caller) -> Result<quota::Place, HubError> {
+        self.shared.quotas.take_request(caller.member)
     }
 
     /// The invitation behind a certificate.
@@ -441,6 +459,10 @@ impl Hub {
 /// many ids others were given between two of its own.
 fn new_id() -> Uuid {
     Uuid::new_v7(uuid::Timestamp::now(uuid::NoContext))
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn bytes_below(dir: &Path) -> u64 {

@@ -1,8 +1,6 @@
 //! Publishing, revising and retracting. What needs no state (ids, times, encoding) is done by the callers in parallel; the
 //! sequencer only checks what needs state and stages.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::domain::handling::Handling;
@@ -15,9 +13,14 @@ use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
 
 use super::error::HubError;
 use super::guard::{check_share, tightens};
+use super::queue::Lane;
+use super::quota::{Limits, take_room};
 use super::sequencer::{Staged, Verdict};
+use super::turns::ITEMS_PER_TURN;
 use super::views::Views;
 use super::{Caller, Hub, new_id};
+
+pub use super::outcome::{Outcome, Rejection, RejectionCode};
 
 /// Most items in one request.
 pub const ITEMS_MAX: usize = 1_000;
@@ -33,59 +36,6 @@ pub struct Item {
     pub content: Content,
 }
 
-/// What became of one item.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// On disk.
-    Accepted {
-        /// Its id.
-        id: IndicatorId,
-        /// Its revision.
-        revision: u32,
-        /// Names of the warning lists that the observable stands on.
-        warnings: Vec<Text<200>>,
-    },
-    /// It was there already.
-    Duplicate {
-        /// The id that it has.
-        id: IndicatorId,
-        /// Its present revision.
-        revision: u32,
-    },
-    /// Nothing was stored.
-    Rejected(Rejection),
-}
-
-/// Why nothing was stored for one item.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rejection {
-    /// The field and the reason.
-    pub violation: Violation,
-    /// For programs.
-    pub code: RejectionCode,
-    /// When a retry may succeed; none if it cannot.
-    pub retry_after: Option<Duration>,
-}
-
-/// The kinds of rejections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RejectionCode {
-    /// The field is wrong.
-    Invalid,
-    /// What the field names does not exist, or may not be known to the caller.
-    NotFound,
-}
-
-impl From<Violation> for Outcome {
-    fn from(violation: Violation) -> Outcome {
-        Outcome::Rejected(Rejection {
-            violation,
-            code: RejectionCode::Invalid,
-            retry_after: None,
-        })
-    }
-}
-
 /// An item that is ready to be written, should the state allow it.
 struct Prepared {
     entry: Option<(Entry, Bytes)>,
@@ -99,26 +49,40 @@ struct Prepared {
 impl Hub {
     /// Publishes items; `Err` items are those that the door found wrong. One outcome per item, in order. Once this returns, what
     /// was accepted survives a power cut.
-    pub async fn publish(
-        &self,
-        caller: &Caller,
-        items: Vec<Result<Item, Violation>>,
-    ) -> Result<Vec<Outcome>, HubError> {
+    ///
+    /// The items are asked for one by one, after the member's quota was charged and while it has its turn: a lazy iterator makes the
+    /// door's own work on them part of that.
+    pub async fn publish<I>(&self, caller: &Caller, items: I) -> Result<Vec<Outcome>, HubError>
+    where
+        I: IntoIterator<Item = Result<Item, Violation>>,
+        I::IntoIter: ExactSizeIterator + Send,
+    {
         caller.require(Role::Publisher)?;
+        let mut items = items.into_iter();
+        self.shared.quotas.take_items(caller.member, items.len())?;
         let kind = self.kind_of(caller.member)?;
         let now = self.now();
         let mut prepared: Vec<Result<Prepared, Violation>> = Vec::with_capacity(items.len());
-        for item in items {
-            prepared.push(item.and_then(|item| self.prepare(caller, kind, now, item)));
+        while items.len() > 0 {
+            {
+                let _turn = self.shared.turns.take(Lane::Member(caller.member)).await?;
+                let piece = items.by_ref().take(ITEMS_PER_TURN);
+                prepared.extend(piece.map(|item| item.and_then(|item| self.prepare(caller, kind, now, item))));
+            }
+            if items.len() > 0 {
+                // Other tasks on this thread must not wait for the whole of a large request.
+                tokio::task::yield_now().await;
+            }
         }
-        let member = caller.member;
+        let (member, limits) = (caller.member, self.shared.quotas.limits());
         self.sequencer
+            .of(member)
             .propose(move |views, staged| {
                 still_active(views, member)?;
                 let outcomes = prepared
                     .iter_mut()
                     .map(|item| match item {
-                        Ok(item) => stage(views, staged, member, item),
+                        Ok(item) => stage(views, staged, (member, &limits), item),
                         Err(violation) => violation.clone().into(),
                     })
                     .collect();
@@ -146,6 +110,7 @@ impl Hub {
             .check_times(now)
             .map_err(|violation| violation.within("draft.handling"))?;
         self.sequencer
+            .of(member)
             .propose(move |views, staged| {
                 still_active(views, member)?;
                 if let Some(answer) = remembered(views, staged, member, &request_id) {
@@ -199,6 +164,7 @@ impl Hub {
         let (member, actor, now) = (caller.member, caller.actor(), self.now());
         let rules = self.shared.recall;
         self.sequencer
+            .of(member)
             .propose(move |views, staged| {
                 still_active(views, member)?;
                 if ids.iter().any(|id| staged.touched.contains(id)) {
@@ -297,7 +263,7 @@ impl Hub {
     }
 }
 
-fn stage(views: &Views, staged: &mut Staged, member: MemberId, item: &mut Prepared) -> Outcome {
+fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limits), item: &mut Prepared) -> Outcome {
     if let Some((id, revision)) = remembered(views, staged, member, &item.request_id) {
         return Outcome::Accepted {
             id,
@@ -332,6 +298,9 @@ fn stage(views: &Views, staged: &mut Staged, member: MemberId, item: &mut Prepar
             code: RejectionCode::NotFound,
             retry_after: None,
         });
+    }
+    if let Err(rejection) = take_room(views, staged, limits, member, bytes.len()) {
+        return Outcome::Rejected(rejection);
     }
     if !item.request_id.is_empty() {
         staged.requests.insert((member, item.request_id.clone()), (item.id, 1));

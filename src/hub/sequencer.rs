@@ -8,22 +8,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Seq};
 use crate::log::entry::Entry;
 use crate::log::{AppendError, Head, Log};
 
 use super::error::HubError;
+use super::queue::{Lane, Queue, Refusal};
 use super::views::Views;
+use super::views::storage::Stored;
 use super::views::subscriptions::Key;
 use super::{Reopen, Shared};
 
-/// Most proposals that wait; past that a door is told to come back.
-pub(super) const PROPOSALS_WAITING_MAX: usize = 4_096;
-
 /// Most entries in one durable write.
 const ENTRIES_PER_WRITE_MAX: usize = 8_192;
+
+/// Entries in a durable write after which it takes no more proposals where several members wait. The write is what each of them
+/// waits for, so it stays short; it is long enough that its sync is shared by many.
+const ENTRIES_PER_SHARED_WRITE_MAX: usize = 512;
 
 /// Bytes of entries after which a durable write takes no more proposals.
 const BYTES_PER_WRITE_MAX: usize = 8 << 20;
@@ -64,6 +67,8 @@ pub(super) struct Staged {
     pub subscriptions: HashSet<Key>,
     /// Indicators taken back, by publisher.
     pub recalled: HashMap<MemberId, usize>,
+    /// What members store besides what the views know.
+    pub stored: HashMap<MemberId, Stored>,
     closed: bool,
 }
 
@@ -89,21 +94,21 @@ impl Staged {
         self.closed && self.entries.is_empty()
     }
 
-    fn is_full(&self) -> bool {
-        self.closed || self.entries.len() >= ENTRIES_PER_WRITE_MAX || self.bytes >= BYTES_PER_WRITE_MAX
+    fn is_full(&self, lanes_waiting: usize) -> bool {
+        let entries_max = if lanes_waiting > 1 {
+            ENTRIES_PER_SHARED_WRITE_MAX
+        } else {
+            ENTRIES_PER_WRITE_MAX
+        };
+        self.closed || self.entries.len() >= entries_max || self.bytes >= BYTES_PER_WRITE_MAX
     }
 }
 
 /// Where proposals are handed in.
 #[derive(Clone)]
 pub(super) struct Sequencer {
-    proposals: mpsc::Sender<Message>,
-}
-
-enum Message {
-    Propose(Proposal),
-    Revive,
-    Stop,
+    queue: Arc<Queue<Proposal>>,
+    lane: Lane,
 }
 
 impl Sequencer {
@@ -113,7 +118,7 @@ impl Sequencer {
         reopen: Reopen,
         shared: Arc<Shared>,
     ) -> std::io::Result<(Sequencer, std::thread::JoinHandle<()>)> {
-        let (proposals, waiting) = mpsc::channel(PROPOSALS_WAITING_MAX);
+        let queue = Arc::new(Queue::new());
         let stopped = log.stop().cloned();
         let mut worker = Worker {
             head: log.head(),
@@ -121,6 +126,7 @@ impl Sequencer {
             reopen,
             retry: Retry::At(Instant::now()),
             shared,
+            queue: queue.clone(),
         };
         if let Some(stop) = stopped {
             // It opened to be read only, for want of space.
@@ -128,24 +134,29 @@ impl Sequencer {
         }
         let thread = std::thread::Builder::new()
             .name("sequencer".into())
-            .spawn(move || worker.run(waiting))?;
-        Ok((Sequencer { proposals }, thread))
+            .spawn(move || worker.run())?;
+        Ok((Sequencer { queue, lane: Lane::Hub }, thread))
+    }
+
+    /// The same, for what a member asks: its proposals wait in its own lane, and the lanes take turns.
+    pub fn of(&self, member: MemberId) -> Sequencer {
+        Sequencer {
+            queue: self.queue.clone(),
+            lane: Lane::Member(member),
+        }
     }
 
     /// Writes what is waiting and ends the thread. What is proposed after is refused.
     pub fn stop(&self) {
-        let proposals = self.proposals.clone();
-        // Full means busy, not stuck: the message finds its place. A thread, for the caller may be on an async worker.
-        if let Err(mpsc::error::TrySendError::Full(stop)) = proposals.try_send(Message::Stop) {
-            std::thread::spawn(move || proposals.blocking_send(stop));
-        }
+        self.queue.close();
     }
 
     /// Tries a stopped log again, if it is time. Needed where nobody writes: publishers that are told that the hub is not serving
     /// stay away.
     pub fn revive(&self) {
-        // A full queue means that proposals wait, and each of them tries as well.
-        let _ = self.proposals.try_send(Message::Revive);
+        // A proposal that changes nothing: whatever is taken from the queue tries. A full queue holds others that do.
+        let nothing: Proposal = Box::new(|_, _| Decision::Ready(Box::new(|_, _| {})));
+        let _ = self.queue.push(self.lane, nothing);
     }
 
     /// Hands in a change that nobody waits for. Should it not get through (the hub is closing), it is as if there had been a crash.
@@ -157,11 +168,8 @@ impl Sequencer {
             Verdict::AfterOthers => Decision::AfterOthers,
             Verdict::Done(_) => Decision::Ready(Box::new(|_, _| {})),
         });
-        // Full means busy, not stuck: the message finds its place. A thread, for the caller may be on an async worker.
-        if let Err(mpsc::error::TrySendError::Full(message)) = self.proposals.try_send(Message::Propose(proposal)) {
-            let proposals = self.proposals.clone();
-            std::thread::spawn(move || proposals.blocking_send(message));
-        }
+        // Closed: see above.
+        let _ = self.queue.push_anyhow(self.lane, proposal);
     }
 
     /// Hands in a change and waits for what became of it.
@@ -190,13 +198,17 @@ impl Sequencer {
                 }))
             }
         });
-        match self.proposals.try_send(Message::Propose(proposal)) {
-            Ok(()) => answered.await.unwrap_or(Err(HubError::ShuttingDown)),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(HubError::Exhausted {
-                reason: "too many changes are waiting to be written",
+        let exhausted = |reason| {
+            Err(HubError::Exhausted {
+                reason,
                 retry_after: Duration::from_millis(50),
-            }),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(HubError::ShuttingDown),
+            })
+        };
+        match self.queue.push(self.lane, proposal) {
+            Ok(()) => answered.await.unwrap_or(Err(HubError::ShuttingDown)),
+            Err(Refusal::LaneFull) => exhausted("too many changes of this member are waiting to be written"),
+            Err(Refusal::Full) => exhausted("too many changes are waiting to be written"),
+            Err(Refusal::Closed) => Err(HubError::ShuttingDown),
         }
     }
 }
@@ -224,6 +236,14 @@ struct Worker {
     reopen: Reopen,
     retry: Retry,
     shared: Arc<Shared>,
+    queue: Arc<Queue<Proposal>>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Also where the thread dies of a defect: those who wait are told at once, and nobody waits for ever.
+        self.queue.abandon();
+    }
 }
 
 /// Whether a stopped log may be opened anew.
@@ -236,42 +256,20 @@ enum Retry {
 }
 
 impl Worker {
-    fn run(mut self, mut waiting: mpsc::Receiver<Message>) {
+    fn run(mut self) {
         let mut deferred: Option<Proposal> = None;
-        loop {
-            let first = match deferred.take() {
-                Some(proposal) => proposal,
-                None => match waiting.blocking_recv() {
-                    Some(Message::Propose(proposal)) => proposal,
-                    Some(Message::Revive) => {
-                        self.revive_and_tell();
-                        continue;
-                    }
-                    Some(Message::Stop) | None => break,
-                },
-            };
+        while let Some(first) = deferred.take().or_else(|| self.queue.next()) {
             let mut staged = Staged::default();
             let mut completions = Vec::new();
-            let mut stop = false;
             deferred = self.decide(first, &mut staged, &mut completions);
-            while deferred.is_none() && !staged.is_full() && !stop {
-                match waiting.try_recv() {
-                    Ok(Message::Propose(proposal)) => {
-                        deferred = self.decide(proposal, &mut staged, &mut completions);
-                    }
-                    // Whatever is written next tries as well.
-                    Ok(Message::Revive) => {}
-                    Ok(Message::Stop) => stop = true,
-                    Err(_) => break,
+            while deferred.is_none() && !staged.is_full(self.queue.lanes_waiting()) {
+                match self.queue.try_next() {
+                    Some(proposal) => deferred = self.decide(proposal, &mut staged, &mut completions),
+                    None => break,
                 }
             }
             self.write(staged, completions);
-            if stop {
-                break;
-            }
         }
-        // Those who still wait are told at once: their channels close with the receiver.
-        drop(waiting);
         if let Some(Err(error)) = self.log.take().map(Log::close) {
             tracing::error!(%error, "the log did not close cleanly; the next start will check it");
         }
@@ -313,6 +311,9 @@ impl Worker {
 
     fn append(&mut self, staged: &Staged) -> Result<(), HubError> {
         if staged.entries.is_empty() {
+            if let Err(error) = self.revive() {
+                tracing::debug!(%error, "the log stays stopped");
+            }
             return Ok(());
         }
         self.revive()?;
@@ -347,12 +348,6 @@ impl Worker {
         self.retry = retry;
         self.shared.set_read_only(Some(reason.clone()));
         HubError::ReadOnly(reason)
-    }
-
-    fn revive_and_tell(&mut self) {
-        if let Err(error) = self.revive() {
-            tracing::debug!(%error, "the log stays stopped");
-        }
     }
 
     /// Opens a stopped log anew, at most every [`REOPEN_EVERY`] and only where there is space again.

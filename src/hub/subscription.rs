@@ -252,6 +252,7 @@ impl Hub {
         };
         durable.earlier = self
             .sequencer
+            .of(caller.member)
             .propose(move |views, staged| {
                 if staged.subscriptions.contains(&key) {
                     return Ok(Verdict::AfterOthers);
@@ -297,6 +298,7 @@ impl Hub {
             },
         };
         self.sequencer
+            .of(caller.member)
             .propose(move |views, staged| {
                 if staged.subscriptions.contains(&key) {
                     return Ok(Verdict::AfterOthers);
@@ -382,6 +384,7 @@ impl Hub {
         };
         let (at, actor, shared) = (self.now(), caller.actor(), self.shared.clone());
         self.sequencer
+            .of(caller.member)
             .propose(move |views, staged| {
                 if staged.subscriptions.contains(&key) {
                     return Ok(Verdict::AfterOthers);

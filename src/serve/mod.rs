@@ -225,6 +225,7 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
             large_floor: config.large_retraction_floor,
             large_window_secs: config.large_retraction_window_secs,
         },
+        limits: quotas(&config.limits),
         log_dir: dir.log(),
         reopen: reopener(dir.log(), log_options),
     };
@@ -237,6 +238,25 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
         authority,
         connections,
     })
+}
+
+fn quotas(limits: &crate::config::Limits) -> crate::hub::quota::Limits {
+    let crate::config::Limits {
+        publish_items_per_sec_per_member,
+        publish_burst_items_per_member,
+        requests_in_flight_per_member_max,
+        feeds_per_member_max,
+        indicators_per_member_max,
+        bytes_per_member_max,
+    } = *limits;
+    crate::hub::quota::Limits {
+        publish_items_per_sec: publish_items_per_sec_per_member,
+        publish_burst_items: publish_burst_items_per_member,
+        requests_in_flight_max: requests_in_flight_per_member_max,
+        feeds_max: feeds_per_member_max,
+        indicators_max: indicators_per_member_max,
+        bytes_max: bytes_per_member_max,
+    }
 }
 
 fn reopener(path: PathBuf, options: Options) -> Box<dyn FnMut() -> Result<Log, crate::log::OpenError> + Send> {

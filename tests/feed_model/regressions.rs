@@ -80,10 +80,10 @@ const READ: Step = Step::Read {
 #[test]
 fn a_right_that_goes_and_comes_back_within_a_pass_leaves_no_gap() {
     check([
-        publish([grouped(0), grouped(3)]),
+        publish([named(0), grouped(3), named(1), named(2)]),
         subscribe(1),
         READ,
-        // The second indicator is passed over now, and no touch will ever tell of it.
+        // The second indicator is passed over on the way to the third, and no touch will ever tell of it.
         Step::Leave {
             group: 0,
             member: READER,
@@ -108,7 +108,7 @@ fn a_right_that_is_replaced_by_another_within_a_pass_leaves_no_gap() {
             group: 1,
             member: OWNER,
         },
-        publish([grouped(0), both]),
+        publish([named(0), both, named(1), named(2)]),
         subscribe(1),
         READ,
         Step::Leave {

@@ -17,6 +17,9 @@ pub const VALUES: [&str; 4] = [
     "203.0.113.7",
 ];
 
+/// The subscriber that came last.
+pub const LAST: usize = usize::MAX;
+
 pub const CONFIDENCES: [u8; 3] = [10, 50, 90];
 pub const TAGS: [&str; 3] = ["", "red", "blue"];
 pub const CAMPAIGNS: [&str; 2] = ["", "Example operation"];
@@ -174,19 +177,21 @@ fn step(random: &mut StdRng) -> Step {
     }
 }
 
-/// A member loses a right and has it again soon, while its feeds are read: what they left out meanwhile must still come.
-fn blink(random: &mut StdRng) -> [Step; 4] {
+/// A member loses a right and has it again while a feed of its is in the middle of a pass: what was left out must still come.
+fn blink(random: &mut StdRng) -> [Step; 5] {
     let (group, member) = (random.random_range(0..2), random.random_range(0..3));
-    let read = |random: &mut StdRng| Step::Read {
-        subscriber: random.random_range(0..8),
+    let read = Step::Read {
+        subscriber: LAST,
         batches: 1,
     };
-    [
-        read(random),
-        Step::Leave { group, member },
-        read(random),
-        Step::Join { group, member },
-    ]
+    let subscribe = Step::Subscribe {
+        member,
+        wish: Wish::Everything,
+        batch_items: 1,
+        hold_touches: 4_096,
+    };
+    let leave = Step::Leave { group, member };
+    [subscribe, read.clone(), leave, read, Step::Join { group, member }]
 }
 
 fn standing(random: &mut StdRng) -> Standing {

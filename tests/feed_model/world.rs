@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use clearinghouse::domain::violation::Violation;
 use clearinghouse::domain::handling::Handling;
 use clearinghouse::domain::id::{IndicatorId, Timestamp};
 use clearinghouse::domain::indicator::{Confidence, Content, State};
@@ -14,7 +15,7 @@ use tokio::runtime::Runtime;
 use super::hub_support::waiting::wait;
 use super::hub_support::{self, TestHub, drafts};
 use super::oracle::{Item, Member, Oracle, Said, Terms};
-use super::steps::{CAMPAIGNS, CONFIDENCES, Draft, MEMBERS_MAX, Step, TAGS, VALUES, WISHES};
+use super::steps::{CAMPAIGNS, CONFIDENCES, Draft, LAST, MEMBERS_MAX, Step, TAGS, VALUES, WISHES};
 use super::subscriber::{Read, Subscriber};
 
 /// Counts of what was held against the oracle.
@@ -160,7 +161,12 @@ impl World<'_> {
         let (Step::Return { subscriber, .. } | Step::Read { subscriber, .. } | Step::Drop { subscriber }) = step else {
             return Ok(());
         };
-        let Some(at) = wrap(*subscriber, self.subscribers.len()) else {
+        let count = self.subscribers.len();
+        let number = match *subscriber {
+            LAST => count.wrapping_sub(1),
+            number => number,
+        };
+        let Some(at) = wrap(number, count) else {
             return Ok(());
         };
         let subscriber = &mut self.subscribers[at];
@@ -251,7 +257,7 @@ impl World<'_> {
         }
         let items = sent
             .iter()
-            .map(|(_, content)| Ok(drafts::item(content.clone())))
+            .map(|(_, content)| Ok::<_, Violation>(drafts::item(content.clone())))
             .collect();
         let caller = self.callers[owner].clone();
         let outcomes = self.wait(async |hub| hub.hub().publish(&caller, items).await);

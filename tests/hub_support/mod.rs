@@ -216,6 +216,7 @@ fn open(log: Log, dir: &Path, clock: &Clock) -> (Hub, JoinHandle<()>) {
         recall: RecallRules::DEFAULT,
         warning_lists: WarningLists::default(),
         warning_lists_strict: false,
+        limits: clearinghouse::hub::quota::Limits::DEFAULT,
         log_dir: log_path,
         reopen: Box::new(move || Log::open(&again, log_options())),
     };

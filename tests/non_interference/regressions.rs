@@ -138,7 +138,7 @@ impl Pair {
         let item = |number| {
             let mut content = drafts::content("example.com", rules.clone().handling().expect("handling that holds"));
             content.campaign = drafts::text(&format!("{campaigns} {number}"));
-            Ok::<Item, _>(drafts::item(content))
+            Ok::<Item, clearinghouse::domain::violation::Violation>(drafts::item(content))
         };
         let outcomes = wait(self.hub.hub().publish(&self.platform, (0..count).map(item).collect()));
         let id = |outcome| match outcome {

@@ -331,6 +331,19 @@ impl World<'_> {
                     self.retract(self.lost[at]);
                 }
             }
+            Secret::Enrol { member } => {
+                let roles = [Role::Subscriber].into_iter().collect();
+                let member = self.others[*member as usize].member;
+                self.agents += 1;
+                let name = format!("agent-{}", self.agents);
+                wait(self.stage.hub.enrol(member, &name, roles));
+            }
+            about_groups => self.secret_of_groups(about_groups),
+        }
+    }
+
+    fn secret_of_groups(&mut self, secret: &Secret) {
+        match secret {
             Secret::NewGroup { member } => {
                 let name = format!("Secret {} {}", self.number, self.secret_groups.len());
                 let group = wait(self.stage.hub.group(&name, &[self.others[*member as usize].member]));
@@ -355,14 +368,7 @@ impl World<'_> {
                     self.retract(in_group[at]);
                 }
             }
-            Secret::PublishToLeftGroup { .. } | Secret::RetractInLeftGroup { .. } => {}
-            Secret::Enrol { member } => {
-                let roles = [Role::Subscriber].into_iter().collect();
-                let member = self.others[*member as usize].member;
-                self.agents += 1;
-                let name = format!("agent-{}", self.agents);
-                wait(self.stage.hub.enrol(member, &name, roles));
-            }
+            _ => {}
         }
     }
 

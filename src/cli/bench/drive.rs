@@ -175,7 +175,12 @@ impl Run {
         self.course.over().cancel();
         let length = from.elapsed();
         let mut usage = meter.stop();
-        let rest = collect_all(self.parts.iter_mut().collect());
+        let rest = async {
+            let callers = self.parts.iter_mut().filter(|part| part.pace != Pace::Arrival);
+            collect_all(callers.collect()).await?;
+            self.course.answered().cancel();
+            collect_all(self.parts.iter_mut().collect()).await
+        };
         match tokio::time::timeout(DRAIN_MAX, rest).await {
             Ok(rest) => rest?,
             Err(_) => {
@@ -316,9 +321,10 @@ mod tests {
             calls: 0,
         };
         let (tally, _) = run(caller, Pace::Open(500.0), 300).await;
-        // 100 calls were due during the stall: on average they waited for half of it.
-        assert!(tally.latencies_us.value_at_quantile(0.5) > 50_000);
-        assert!((100..=151).contains(&tally.calls), "{}", tally.calls);
+        // 100 calls were due during the stall, and those of its first three quarters waited for a quarter of it at least. At a
+        // closed pace one call would have waited. A slow machine makes them more, never fewer.
+        let delayed = tally.latencies_us.count_between(50_000, 600_000_000);
+        assert!(delayed >= 60, "{delayed} of {}", tally.calls);
         assert_eq!((tally.done.items, tally.missed), (tally.calls * 2, 0));
     }
 
@@ -331,8 +337,9 @@ mod tests {
             calls: 0,
         };
         let (tally, counted) = run(caller, Pace::Closed, 200).await;
-        assert!((5..=20).contains(&tally.calls), "{}", tally.calls);
-        assert!(tally.latencies_us.value_at_quantile(0.5) >= 10_000);
+        // No call is shorter than the answer takes, so no more fit than that, whatever the machine does.
+        assert!(tally.calls >= 1 && Duration::from_millis(10) * (tally.calls as u32 - 1) <= counted);
+        assert!(tally.latencies_us.min() >= 9_900, "{}", tally.latencies_us.min());
         assert!(counted >= Duration::from_millis(200));
     }
 
@@ -386,7 +393,7 @@ mod tests {
         run.add_callers(vec![refused(), refused()], Pace::Closed);
         let (tally, _) = run.measure(None).await.unwrap().parts.remove(0);
         assert_eq!((tally.calls, tally.last_failure.unwrap().message()), (0, "full"));
-        assert!((2..=22).contains(&tally.failures), "{}", tally.failures);
+        assert!(tally.failures >= 2, "{}", tally.failures);
     }
 
     #[tokio::test]
@@ -398,5 +405,32 @@ mod tests {
         run.add_callers(vec![Refused(Status::permission_denied("no publisher"))], Pace::Closed);
         let (tally, _) = run.measure(None).await.unwrap().parts.remove(0);
         assert_eq!(tally.last_failure.unwrap().message(), "no publisher");
+    }
+
+    #[tokio::test]
+    async fn arrivals_are_awaited_until_every_call_has_its_answer() {
+        let late = Duration::from_millis(100);
+        let mut run = Run::new(plan(1));
+        run.course().begin();
+        let course = run.course().clone();
+        run.add_workers(1, Pace::Arrival, |_, mut tally| {
+            let course = course.clone();
+            async move {
+                course.answered().cancelled().await;
+                assert!(course.over().is_cancelled());
+                tally.arrived(1);
+                tally
+            }
+        });
+        let caller = Slow {
+            first: late,
+            others: late,
+            calls: 0,
+        };
+        run.add_callers(vec![caller], Pace::Closed);
+        let measured = run.measure(None).await.unwrap();
+        let (arrived, counted) = &measured.parts[0];
+        assert_eq!(arrived.done.items, 1);
+        assert!(*counted >= late, "the call under way was not awaited");
     }
 }

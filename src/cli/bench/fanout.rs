@@ -21,7 +21,7 @@ use crate::cli::profile::Profile;
 use crate::grpc::wire;
 
 /// A subscriber that got nothing for so long after the last publication has all that will come.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(2);
 
 /// Deliver what is published to live subscribers
 #[derive(Args, Clone, Debug)]
@@ -221,11 +221,11 @@ pub fn add_subscribers(run: &mut Run, feeds: Vec<Streaming<Changes>>) {
     });
 }
 
-/// Counts what arrives, and how long each indicator was under way, until all is quiet after the end.
+/// Counts what arrives, and how long each indicator was under way, until all is quiet after the last publication.
 async fn receive(mut feed: Streaming<Changes>, course: &Course, mut tally: Tally) -> Tally {
     loop {
         let quiet = async {
-            course.over().cancelled().await;
+            course.answered().cancelled().await;
             tokio::time::sleep(QUIET).await;
         };
         let message = tokio::select! {

@@ -128,7 +128,11 @@ impl Row {
         } = &self.shape;
         let millis = |quantile| format!("{:.2}", self.quantile_us(quantile) as f64 / 1e3);
         let unknown = || "?".to_owned();
-        let faults = self.tally.failures + self.tally.missed + self.tally.done.rejected + self.tally.done.wrong;
+        let faults = self.tally.failures
+            + self.tally.missed
+            + self.tally.done.rejected
+            + self.tally.done.wrong
+            + self.tally.done.duplicates;
         vec![
             format!("{bench} {mode}").trim_end().to_owned(),
             clients.to_string(),

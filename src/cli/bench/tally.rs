@@ -58,6 +58,7 @@ pub enum Pace {
 pub struct Course {
     from: OnceLock<Instant>,
     over: CancellationToken,
+    answered: CancellationToken,
 }
 
 impl Course {
@@ -74,6 +75,11 @@ impl Course {
     /// Ends with the measured time.
     pub fn over(&self) -> &CancellationToken {
         &self.over
+    }
+
+    /// Ends once every call has its answer, also those under way at the end of the measured time: nothing new comes after.
+    pub fn answered(&self) -> &CancellationToken {
+        &self.answered
     }
 
     fn counts(&self, pace: Pace, due: Instant) -> bool {

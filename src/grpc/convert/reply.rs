@@ -94,6 +94,7 @@ pub fn outcome(outcome: Outcome) -> wire::PublishResult {
             let code = match code {
                 RejectionCode::Invalid => "INVALID",
                 RejectionCode::NotFound => "NOT_FOUND",
+                RejectionCode::Quota => "QUOTA",
             };
             let retry_after_ms = retry_after.map_or(0, |delay| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX));
             Wire::Rejected(wire::Rejected {

@@ -72,6 +72,7 @@ impl Hub {
         let by = caller.clone();
         let summary = self
             .sequencer
+            .of(caller.member)
             .propose(move |views, staged| {
                 if !staged.alone() {
                     return Ok(Verdict::AfterOthers);
@@ -108,6 +109,7 @@ impl Hub {
         caller.require(Role::Admin)?;
         let (now, by) = (self.now(), caller.clone());
         self.sequencer
+            .of(caller.member)
             .propose(move |views, staged| {
                 if !staged.alone() {
                     return Ok(Verdict::AfterOthers);
@@ -133,6 +135,7 @@ impl Hub {
         caller.require(Role::Admin)?;
         let (now, by, change) = (self.now(), caller.clone(), ChangeId(new_id()));
         self.sequencer
+            .of(caller.member)
             .propose(move |views, staged| {
                 if !staged.alone() {
                     return Ok(Verdict::AfterOthers);

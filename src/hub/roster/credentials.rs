@@ -82,6 +82,7 @@ impl Hub {
         };
         let held: CertificateIssued = self
             .sequencer
+            .of(record.member)
             .propose(move |views, staged| {
                 let record = views.roster.invitation(invitation);
                 let record = record.ok_or(HubError::Unauthenticated("the invitation is not known"))?;
@@ -115,6 +116,7 @@ impl Hub {
         let certificate = recorded(&issued, caller.member, &caller.agent, caller.roles, None);
         let (by, held) = (caller.clone(), certificate.clone());
         self.sequencer
+            .of(caller.member)
             .propose(move |views, staged| {
                 rules::acting(views, &by)?;
                 if !staged.alone() {
@@ -146,6 +148,7 @@ impl Hub {
         }
         let (now, by, revoked) = (self.now(), caller.clone(), agent.clone());
         self.sequencer
+            .of(caller.member)
             .propose(move |views, staged| {
                 if !staged.alone() {
                     return Ok(Verdict::AfterOthers);

@@ -4,6 +4,7 @@
 pub(super) mod indicators;
 pub(super) mod roster;
 pub(super) mod sharing;
+pub(super) mod storage;
 
 pub(super) mod sight;
 
@@ -18,6 +19,7 @@ use indicators::Indicators;
 use recalls::Recalls;
 use roster::Roster;
 use sharing::Sharing;
+use storage::Storage;
 use subscriptions::{Others, Subscriptions};
 
 /// Everything that is folded from the log.
@@ -37,6 +39,8 @@ pub(super) struct Views {
     pub subscriptions: Subscriptions,
     /// Assessments and disclosures.
     pub sharing: Sharing,
+    /// How much each member stores.
+    pub storage: Storage,
     /// Entries folded.
     pub next: Seq,
     /// Time, as far as the log knows it.
@@ -58,6 +62,7 @@ impl Views {
         let seq = self.next;
         self.next = seq.next();
         let viewpoint = self.indicators.ordinal();
+        self.storage.apply(&entry.event);
         match &entry.event {
             Event::HubCreated { name, trust_domain } => {
                 self.hub_name.clone_from(name);
