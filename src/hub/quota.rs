@@ -15,6 +15,7 @@ use super::error::HubError;
 use super::publish::{ITEMS_MAX, Rejection, RejectionCode};
 use super::sequencer::Staged;
 use super::views::Views;
+use super::{Caller, Hub};
 use crate::domain::id::MemberId;
 use crate::domain::violation::Violation;
 
@@ -157,6 +158,13 @@ impl Quotas {
             })
         });
         taken.clone()
+    }
+}
+
+impl Hub {
+    /// Counts a request of the caller's member until the answer is dropped, or refuses it.
+    pub fn admit_request(&self, caller: &Caller) -> Result<Place, HubError> {
+        self.shared.quotas.take_request(caller.member)
     }
 }
 

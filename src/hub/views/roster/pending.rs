@@ -1,6 +1,6 @@
 //! Changes that wait for a second admin, and the count of those who have a say. It reads no clock: whoever asks brings the time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::domain::agent::AgentName;
 use crate::domain::id::Seq;
@@ -35,36 +35,37 @@ pub struct PendingRecord {
     pub seq: Seq,
 }
 
-/// All changes that wait, in the order in which they were asked for: their ids are UUIDv7.
+/// All changes that wait, in the order of the log. Few enough to be looked through.
 #[derive(Default)]
-pub struct Pending(BTreeMap<ChangeId, PendingRecord>);
+pub struct Pending(Vec<PendingRecord>);
 
 impl Pending {
     /// Those that still wait at `now`.
     pub fn at(&self, now: Timestamp) -> impl Iterator<Item = &PendingRecord> {
-        self.0.values().filter(move |pending| pending.expires_at > now)
+        self.0.iter().filter(move |pending| pending.expires_at > now)
     }
 
     /// One that still waits at `now`.
     pub fn find(&self, id: ChangeId, now: Timestamp) -> Option<&PendingRecord> {
-        self.0.get(&id).filter(|pending| pending.expires_at > now)
+        self.at(now).find(|pending| pending.id == id)
     }
 
     pub(super) fn add(&mut self, record: PendingRecord) {
         // Room is made here, so that the fold holds no more than what can still be decided.
         let now = record.asked_at;
-        self.0.retain(|_, pending| pending.expires_at > now);
-        self.0.insert(record.id, record);
+        self.0.retain(|pending| pending.expires_at > now);
+        self.0.push(record);
     }
 
     pub(super) fn take(&mut self, id: ChangeId) -> Option<PendingRecord> {
-        self.0.remove(&id)
+        let place = self.0.iter().position(|pending| pending.id == id)?;
+        Some(self.0.remove(place))
     }
 
     /// What an admin asked for falls with the admin: it may be the doing of whoever stole the key.
     pub(super) fn drop_of(&mut self, member: MemberId, agent: Option<&AgentName>) {
         let falls = |author: &Actor| author.member == member && agent.is_none_or(|agent| *agent == author.agent);
-        self.0.retain(|_, pending| !falls(&pending.author));
+        self.0.retain(|pending| !falls(&pending.author));
     }
 }
 
