@@ -229,7 +229,7 @@ impl Feed {
                 }
             };
             tokio::select! {
-                () = ended => {}
+                error = ended => return Err(error),
                 () = self.hub.shared.stopping.cancelled() => return Err(HubError::ShuttingDown),
                 () = &mut heartbeat => return self.batch(Some(digest)).await,
                 changed = self.head.changed() => changed.map_err(|_| HubError::ShuttingDown)?,

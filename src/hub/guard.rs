@@ -27,10 +27,10 @@ pub(super) fn check_share(
     let window = now.plus_secs(-i64::from(rules.large_window_secs));
     let just_staged = staged.recalled.entry(member).or_default();
     let recent = views.recalls.count_after(member, window);
-    let taken = recent + *just_staged + count;
-    // Those taken back in the window are no longer active, but they were shared when it began.
-    let shared = views.indicators.active_of(member) + recent as u64;
-    let is_small = taken as u64 <= u64::from(rules.large_floor) || taken as f64 <= shared as f64 * rules.large_share;
+    let taken = recent.recalled + (*just_staged + count) as u64;
+    // Those retracted in the window are no longer active, but they were shared when it began.
+    let shared = views.indicators.active_of(member) + recent.retracted;
+    let is_small = taken <= u64::from(rules.large_floor) || taken as f64 <= shared as f64 * rules.large_share;
     if !is_small && !confirmed {
         let reason = format!(
             "must be set: this makes {taken} of {shared} indicators taken back within {} seconds",

@@ -181,7 +181,7 @@ impl Hub {
         // Before the least that is proven everything is confirmed.
         let proven = views.subscriptions.all().map(|(_, one)| one.applied()).min()?;
         let mut pairs = 0;
-        for Recalled { touch, at } in views.recalls.of_publisher_since(publisher, touch.max(proven)) {
+        for Recalled { touch, at, .. } in views.recalls.of_publisher_since(publisher, touch.max(proven)) {
             if pairs >= PAIRS_PER_HOLD_MAX || open.len() >= max {
                 return Some(*touch);
             }

@@ -124,8 +124,9 @@ impl Durable {
     }
 
     /// Resolves when another stream took over, or the subscription was dropped.
-    pub async fn ended(&self) {
+    pub async fn ended(&self) -> HubError {
         self.stream.ended.cancelled().await;
+        self.stream.reach().ending.map_or(HubError::ShuttingDown, Ending::error)
     }
 
     /// To be asked before a batch is handed on: notes how far it reaches, or refuses it.
@@ -288,7 +289,9 @@ impl Hub {
             agent: caller.agent.clone(),
             name,
         };
-        let applied = self.proven_by(&key, cursor)?;
+        let Some(applied) = self.proven_by(&key, cursor)? else {
+            return Ok(0);
+        };
         let entry = Entry {
             at: self.now(),
             actor: caller.actor(),
@@ -315,7 +318,8 @@ impl Hub {
             .await
     }
 
-    fn proven_by(&self, key: &Key, cursor: &[u8]) -> Result<u32, HubError> {
+    /// What a cursor proves, if that confirms a recall: most acknowledgements do not, and cost the sequencer nothing.
+    fn proven_by(&self, key: &Key, cursor: &[u8]) -> Result<Option<u32>, HubError> {
         let views = self.shared.read();
         let subscription = views.subscriptions.find(key);
         let subscription = subscription.ok_or(HubError::NotFound { field: "name" })?;
@@ -326,7 +330,9 @@ impl Hub {
             field: "cursor",
             reason: "is not a cursor of this subscription",
         })?;
-        Ok(position.proven())
+        let proven = position.proven();
+        let mut confirmed = views.others().outstanding(key, subscription, proven);
+        Ok(confirmed.next().map(|_| proven))
     }
 
     /// The durable subscriptions of the caller's member; an admin's are everybody's.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use clearinghouse::domain::violation::Violation;
 use clearinghouse::domain::handling::Handling;
 use clearinghouse::domain::id::{IndicatorId, Timestamp};
 use clearinghouse::domain::indicator::{Confidence, Content, State};
 use clearinghouse::domain::member::Standing;
+use clearinghouse::domain::violation::Violation;
 use clearinghouse::hub::Caller;
 use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::publish::{Outcome, RejectionCode};
@@ -258,7 +258,7 @@ impl World<'_> {
         let items = sent
             .iter()
             .map(|(_, content)| Ok::<_, Violation>(drafts::item(content.clone())))
-            .collect();
+            .collect::<Vec<_>>();
         let caller = self.callers[owner].clone();
         let outcomes = self.wait(async |hub| hub.hub().publish(&caller, items).await);
         if self.oracle.members[owner].standing != Standing::Active {

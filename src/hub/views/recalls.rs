@@ -18,6 +18,17 @@ pub struct Recalled {
     pub touch: u32,
     /// When it was written.
     pub at: Timestamp,
+    /// Whether it was a retraction; else narrower handling.
+    pub is_retraction: bool,
+}
+
+/// How many a publisher wrote of late.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Recent {
+    /// In all.
+    pub recalled: u64,
+    /// Of them, retractions.
+    pub retracted: u64,
 }
 
 /// The view.
@@ -33,7 +44,8 @@ impl Recalls {
     pub fn fold(&mut self, indicators: &Indicators, roster: &Roster, index: RecordIndex, at: Timestamp) {
         let record = indicators.record(index);
         let (publisher, touch) = (indicators.class(&record.current).publisher, record.current.ordinal);
-        let takes_back = record.current.state == State::Retracted
+        let is_retraction = record.current.state == State::Retracted;
+        let takes_back = is_retraction
             || record
                 .at(touch)
                 .is_some_and(|before| !indicators.is_handled_alike(before, &record.current))
@@ -47,11 +59,13 @@ impl Recalls {
                     sight.lost_by(record, touch)
                 });
         if takes_back {
-            self.all.push(Recalled { touch, at });
-            self.by_publisher
-                .entry(publisher)
-                .or_default()
-                .push(Recalled { touch, at });
+            let recalled = Recalled {
+                touch,
+                at,
+                is_retraction,
+            };
+            self.all.push(recalled);
+            self.by_publisher.entry(publisher).or_default().push(recalled);
         }
     }
 
@@ -79,10 +93,14 @@ impl Recalls {
     }
 
     /// How many a publisher wrote after `moment`.
-    pub fn count_after(&self, publisher: MemberId, moment: Timestamp) -> usize {
-        let recalled = self.by_publisher.get(&publisher);
-        let after = |recalled: &&Recalled| recalled.at > moment;
-        recalled.map_or(0, |recalled| recalled.iter().rev().take_while(after).count())
+    pub fn count_after(&self, publisher: MemberId, moment: Timestamp) -> Recent {
+        let recalled = self.by_publisher.get(&publisher).map(Vec::as_slice).unwrap_or_default();
+        let mut recent = Recent::default();
+        for one in recalled.iter().rev().take_while(|one| one.at > moment) {
+            recent.recalled += 1;
+            recent.retracted += u64::from(one.is_retraction);
+        }
+        recent
     }
 }
 
