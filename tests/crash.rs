@@ -90,14 +90,16 @@ async fn a_retry_under_another_request_id_is_noticed() {
     scene.settle(&hub.hub).await;
     scene.check_running(&hub.hub).await.unwrap();
 
-    let forgetful = &mut scene.publishers[0];
-    let again = forgetful.attempts.iter_mut().next().unwrap();
+    let mut publishers = scene.publishers.iter_mut();
+    let forgetful = publishers.find(|publisher| !publisher.attempts.is_empty()).unwrap();
+    let again = &mut forgetful.attempts[0];
+    let value = again.value.clone();
     again.request_id.push_str("-again");
     again.campaign.push_str(" again");
     again.acknowledged = None;
     forgetful.ask_again(&hub.hub, 0).await;
     let fault = scene.check_running(&hub.hub).await.unwrap_err();
-    assert_eq!(fault, "a-0.example.com is there twice");
+    assert_eq!(fault, format!("{value} is there twice"));
     hub.stop();
 }
 

@@ -1,6 +1,7 @@
 //! What the hub does: publishing, feeds, queries, membership. Everything that hands out an indicator hands out a
 //! [`Release`](crate::domain::policy::Release). This room knows no wire format, and above it nobody knows the log.
 
+mod disk;
 pub mod error;
 
 mod outcome;
@@ -25,7 +26,7 @@ pub mod recall;
 pub mod subscription;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -56,6 +57,7 @@ use views::Views;
 use views::indicators::{Indicators, Record, Version};
 
 pub use cursor::KEY_LEN as CURSOR_KEY_LEN;
+pub use disk::Disk;
 
 /// The hub. Cheap to clone; all clones are one hub.
 #[derive(Clone)]
@@ -92,15 +94,6 @@ pub struct HubOptions {
 
 /// Opens the log anew.
 pub type Reopen = Box<dyn FnMut() -> Result<Log, crate::log::OpenError> + Send>;
-
-/// How full the disk is that the log lies on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Disk {
-    /// Bytes of the log's files.
-    pub used_bytes: u64,
-    /// Bytes that are free.
-    pub free_bytes: u64,
-}
 
 pub(crate) struct Shared {
     views: RwLock<Views>,
@@ -283,7 +276,7 @@ impl Hub {
             certificate_lifetime_secs,
             recall,
             quotas: Quotas::new(limits),
-            turns: Turns::of_this_machine(),
+            turns: Turns::new(processors()),
             streams: Streams::default(),
             log_dir,
             warning_lists: ArcSwap::from_pointee(warning_lists),
@@ -330,6 +323,11 @@ impl Hub {
             roles: record.roles,
             certificate_ends: issued.not_after,
         })
+    }
+
+    /// Counts a request of the caller's member until the answer is dropped, or refuses it.
+    pub fn admit_request(&self, caller: &Caller) -> Result<quota::Place, HubError> {
+        self.shared.quotas.take_request(caller.member)
     }
 
     /// The invitation behind a certificate.
@@ -423,10 +421,7 @@ impl Hub {
 
     /// How full the disk is. Looks at the files: not for a hot path.
     pub fn disk(&self) -> Disk {
-        Disk {
-            used_bytes: bytes_below(&self.shared.log_dir),
-            free_bytes: self.shared.free_bytes().unwrap_or_default(),
-        }
+        Disk::look(&self.shared.log_dir)
     }
 
     /// Puts other warning lists in the place of the present ones.
@@ -456,15 +451,8 @@ fn new_id() -> Uuid {
     Uuid::new_v7(uuid::Timestamp::now(uuid::NoContext))
 }
 
-fn bytes_below(dir: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    let sizes = entries.flatten().map(|entry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
-        Ok(metadata) => metadata.len(),
-        // It went away between the two looks.
-        Err(_) => 0,
-    });
-    sizes.sum()
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 impl Shared {
@@ -475,12 +463,6 @@ impl Shared {
 
     fn write(&self) -> RwLockWriteGuard<'_, Views> {
         self.views.write().unwrap_or_else(|_| std::process::abort())
-    }
-
-    /// Bytes free where the log lies; none if the system does not say.
-    fn free_bytes(&self) -> Option<u64> {
-        let disk = rustix::fs::statvfs(&self.log_dir).ok()?;
-        Some(disk.f_bavail * disk.f_frsize)
     }
 
     fn set_read_only(&self, reason: Option<String>) {

@@ -14,6 +14,7 @@ use crate::domain::id::{IndicatorId, MemberId, ObservableId, Seq};
 use crate::log::entry::Entry;
 use crate::log::{AppendError, Head, Log};
 
+use super::disk::free_bytes;
 use super::error::HubError;
 use super::queue::{Lane, Queue, Refusal};
 use super::views::Views;
@@ -367,7 +368,7 @@ impl Worker {
             Retry::At(_) => self.retry = Retry::At(Instant::now() + REOPEN_EVERY),
         }
         // What cannot be asked is tried.
-        let free_bytes = self.shared.free_bytes().unwrap_or(u64::MAX);
+        let free_bytes = free_bytes(&self.shared.log_dir).unwrap_or(u64::MAX);
         if free_bytes < REOPEN_FREE_BYTES_MIN {
             let reason = format!("the disk has {free_bytes} bytes free, {REOPEN_FREE_BYTES_MIN} are needed");
             return Err(HubError::ReadOnly(reason));

@@ -107,7 +107,11 @@ pub fn serve_until_told() {
         let on_ready = |address| println!("\n{LISTENING}{address} as {}", std::process::id());
         let never = || -> clearinghouse::serve::ReloadSignal { Box::pin(std::future::pending()) };
         let stop = async { stopped.await.unwrap_or_default() };
-        run_with(config, log_options, on_ready, never, stop).await.unwrap();
+        // A hub that refuses to start is an answer, where a panic is a fault.
+        if let Err(error) = run_with(config, log_options, on_ready, never, stop).await {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
     });
 }
 
