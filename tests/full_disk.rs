@@ -171,7 +171,7 @@ async fn a_write_refused_for_want_of_space_is_tried_again_when_there_is_some() {
 }
 
 #[test]
-#[ignore = "the process that the test gives a failing disk"]
+#[ignore = "the process that the harness takes the disk from"]
 fn hub_as_child() {
     child::serve_until_told();
 }

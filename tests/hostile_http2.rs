@@ -32,6 +32,14 @@ const SETTINGS: usize = 100_000;
 const PINGS: usize = 100_000;
 const BOMBS: u32 = 200;
 const EMPTY_FRAMES: usize = 100_000;
+const UNFINISHED_CONNECTIONS: usize = 60;
+const UNFINISHED_PER_CONNECTION: u32 = 4;
+const UNFINISHED_PARTS: usize = 60;
+const MESSAGE_BYTES: u32 = 8 << 20;
+/// What one member's incomplete requests may hold, and what it takes to grow a buffer to that.
+const GROWTH_UNFINISHED_MAX_MIB: u64 = 160;
+/// The hub's limit is 20 s.
+const ARRIVAL_WITHIN: Duration = Duration::from_secs(40);
 const HALF_OPEN: usize = 500;
 const SLOW: usize = 100;
 const STALLED_CONNECTIONS: usize = 4;
@@ -203,6 +211,41 @@ async fn stalled_searches(window_bytes: u32) {
         stalled
     };
     arena.withstand(GROWTH_STALLED_MAX_MIB, attack).await;
+}
+
+/// Messages that never end: each stream sends most of the largest message that the hub takes, and then nothing more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unfinished_messages_are_bounded_and_shed() {
+    let arena = Arena::open().await;
+    let attack = async {
+        let mut unfinished = Vec::new();
+        for _ in 0..UNFINISHED_CONNECTIONS {
+            let mut raw = Raw::connect(arena.hub(), &arena.hostile).await;
+            for id in stream_ids(UNFINISHED_PER_CONNECTION) {
+                raw.write(&unfinished_message(id)).await.unwrap();
+            }
+            unfinished.push(raw);
+        }
+        unfinished
+    };
+    let unfinished = arena.withstand(GROWTH_UNFINISHED_MAX_MIB, attack).await;
+    let shed = async {
+        for mut raw in unfinished {
+            raw.await_responses(UNFINISHED_PER_CONNECTION as usize).await;
+        }
+    };
+    let shed = tokio::time::timeout(ARRIVAL_WITHIN, shed).await;
+    shed.expect("each request that does not arrive is answered with a refusal");
+}
+
+/// The beginning of a message of the largest size, as much of it as fits into the windows that the hub grants at first.
+fn unfinished_message(stream: u32) -> Vec<u8> {
+    let mut bytes = frame(kind::HEADERS, flag::END_HEADERS, stream, &call(PUBLISH));
+    let beginning = [&[0][..], &MESSAGE_BYTES.to_be_bytes()].concat();
+    bytes.extend(frame(kind::DATA, 0, stream, &beginning));
+    let part = frame(kind::DATA, 0, stream, &[0; 16_000]);
+    bytes.extend(part.repeat(UNFINISHED_PARTS));
+    bytes
 }
 
 /// Feeds that are never read, while much is published: a slow subscriber costs itself latency, and the hub no memory.

@@ -19,7 +19,9 @@ mod convert;
 mod status;
 
 mod access;
+mod places;
 mod unread;
+mod unsent;
 
 mod assessment_service;
 mod disclosure_service;
@@ -108,9 +110,10 @@ pub fn router(hub: &Hub) -> Router {
         .fallback(access::not_found);
     // The layer that is added last is asked first: who calls is known before places are given.
     router
+        .layer(axum::middleware::from_fn_with_state(unread::places(), unread::limit))
         .layer(axum::middleware::from_fn_with_state(
-            unread::Places::default(),
-            unread::limit,
+            unsent::Budgets::default(),
+            unsent::limit,
         ))
         .layer(axum::middleware::from_fn_with_state(hub.clone(), access::authenticate))
 }

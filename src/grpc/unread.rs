@@ -1,9 +1,7 @@
 //! How many answers to queries one member may leave unread. An answer lives until its last byte is taken, and a peer that opens no
 //! window takes none: without a limit, a few connections full of searches would hold all of the hub's memory.
 
-use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,12 +10,12 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Body as HttpBody, Frame};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::domain::id::MemberId;
 use crate::hub::Caller;
 use crate::hub::error::HubError;
 
+use super::places::Places;
 use super::status;
 
 /// The service whose answers are large.
@@ -32,19 +30,9 @@ const PIECE_BYTES_MAX: usize = 16 << 10;
 /// How long a request waits for its turn.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// The places of each member. There are never more than the hub has members.
-#[derive(Clone, Default)]
-pub struct Places(Arc<Mutex<HashMap<MemberId, Arc<Semaphore>>>>);
-
-impl Places {
-    fn of(&self, member: MemberId) -> Arc<Semaphore> {
-        // The map is whole between any two statements: poison carries no news.
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = places.entry(member);
-        places
-            .or_insert_with(|| Arc::new(Semaphore::new(UNREAD_PER_MEMBER_MAX)))
-            .clone()
-    }
+/// The places of all members.
+pub fn places() -> Places {
+    Places::new(UNREAD_PER_MEMBER_MAX)
 }
 
 /// Lets a query have its turn, and keeps its place until the answer was taken.

@@ -258,7 +258,7 @@ impl World<'_> {
         let items = sent
             .iter()
             .map(|(_, content)| Ok::<_, Violation>(drafts::item(content.clone())))
-            .collect();
+            .collect::<Vec<_>>();
         let caller = self.callers[owner].clone();
         let outcomes = self.wait(async |hub| hub.hub().publish(&caller, items).await);
         if self.oracle.members[owner].standing != Standing::Active {

@@ -25,6 +25,8 @@ pub mod kind {
 
 /// Flags of frames.
 pub mod flag {
+    /// Of SETTINGS.
+    pub const ACK: u8 = 1;
     pub const END_STREAM: u8 = 1;
     pub const END_HEADERS: u8 = 4;
 }
@@ -79,6 +81,9 @@ impl Raw {
         let settings = window_bytes.map(|bytes| setting(INITIAL_WINDOW_SIZE, bytes));
         let settings = settings.unwrap_or_default();
         raw.write(&frame(kind::SETTINGS, 0, 0, &settings)).await.unwrap();
+        // The windows that the hub grants hold from when they are acknowledged.
+        while read_frame(&mut raw.stream).await.expect("the hub begins").0 != kind::SETTINGS {}
+        raw.write(&frame(kind::SETTINGS, flag::ACK, 0, &[])).await.unwrap();
         raw
     }
 

@@ -140,7 +140,11 @@ impl Pair {
             content.campaign = drafts::text(&format!("{campaigns} {number}"));
             Ok::<Item, clearinghouse::domain::violation::Violation>(drafts::item(content))
         };
-        let outcomes = wait(self.hub.hub().publish(&self.platform, (0..count).map(item).collect()));
+        let outcomes = wait(
+            self.hub
+                .hub()
+                .publish(&self.platform, (0..count).map(item).collect::<Vec<_>>()),
+        );
         let id = |outcome| match outcome {
             Outcome::Accepted { id, .. } => id,
             other => panic!("{other:?}"),

@@ -286,7 +286,6 @@ impl World<'_> {
         self.tell("own publication", outcomes);
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm for each kind of secret")]
     fn secret(&mut self, secret: &Secret) {
         match secret {
             Secret::Publish {
