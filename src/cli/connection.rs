@@ -20,6 +20,7 @@ use crate::grpc::wire::feed_service_client::FeedServiceClient;
 use crate::grpc::wire::membership_service_client::MembershipServiceClient;
 use crate::grpc::wire::publish_service_client::PublishServiceClient;
 use crate::grpc::wire::query_service_client::QueryServiceClient;
+use crate::grpc::wire::recall_service_client::RecallServiceClient;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A call that is not a stream.
@@ -155,6 +156,11 @@ impl Connection {
     /// What crossed to governments.
     pub fn disclosures(&self) -> DisclosureServiceClient<Channel> {
         DisclosureServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Recalls.
+    pub fn recalls(&self) -> RecallServiceClient<Channel> {
+        RecallServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Members, groups, agents.

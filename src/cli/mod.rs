@@ -42,8 +42,10 @@ mod revise;
 
 mod export;
 mod query;
+mod recall;
 mod status;
 mod subscribe;
+mod subscription;
 
 mod bench;
 mod demo;
@@ -122,6 +124,8 @@ enum Command {
     Assessments(assess::Assessments),
     Disclosure(disclosure::DisclosureCommand),
     Subscribe(subscribe::Subscribe),
+    Subscription(subscription::SubscriptionCommand),
+    Recall(recall::RecallCommand),
     Lookup(query::Lookup),
     Get(query::Get),
     Search(query::Search),
@@ -182,6 +186,8 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Assessments(command) => online(command.run(context)),
         Command::Disclosure(command) => online(command.run(context)),
         Command::Subscribe(command) => online(command.run(context)),
+        Command::Subscription(command) => online(command.run(context)),
+        Command::Recall(command) => online(command.run(context)),
         Command::Lookup(command) => online(command.run(context)),
         Command::Get(command) => online(command.run(context)),
         Command::Search(command) => online(command.run(context)),

@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
+use clearinghouse::hub::error::HubError;
+use clearinghouse::hub::feed::{Batch, Feed};
+use clearinghouse::hub::{Caller, Hub};
+
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -49,4 +53,14 @@ pub fn poll_now<T>(work: impl Future<Output = T>) -> Option<T> {
         }
     }
     None
+}
+
+/// The next batch of a feed, if there is one. A government's feed writes down what crosses to it before it hands it out: so a feed
+/// that waits is asked again once the hub has written all that was proposed until now.
+pub fn batch_now(hub: &Hub, caller: &Caller, feed: &mut Feed) -> Option<Result<Batch, HubError>> {
+    poll_now(feed.next()).or_else(|| {
+        // Refused or not, it is decided after everything before it.
+        drop(wait(hub.publish(caller, Vec::new())));
+        poll_now(feed.next())
+    })
 }

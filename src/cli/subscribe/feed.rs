@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +21,9 @@ use crate::grpc::wire;
 
 /// Bytes of lines kept back while more messages are ready; then they go out, and the cursor is stored.
 const LINES_BYTES_MAX: usize = 1 << 20;
+
+/// Removals are acknowledged at once, all else so often: the hub may count more as held than was sent, and waits for a word of it.
+const ACKNOWLEDGE_EVERY: Duration = Duration::from_secs(5);
 
 /// An acknowledgement must not hold the feed up for longer.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +50,7 @@ pub struct Feed {
     name: String,
     /// Removals went out that the hub has not been told of.
     has_removals: bool,
+    acknowledged_at: Instant,
     is_live: bool,
     has_agreed: bool,
     was_connected: bool,
@@ -106,6 +110,7 @@ impl Feed {
             is_dirty: false,
             name,
             has_removals: false,
+            acknowledged_at: Instant::now(),
             is_live: false,
             has_agreed: false,
             was_connected: true,
@@ -239,9 +244,10 @@ impl Feed {
     /// and not only when this subscriber comes back. Best effort: coming back with the cursor says the same.
     pub async fn flush_and_acknowledge(&mut self) -> Result<(), Failure> {
         self.flush()?;
-        let is_due = self.has_removals && !self.name.is_empty() && !self.cursor.is_empty();
-        if is_due && self.before_snapshot.is_none() {
+        let is_due = self.has_removals || self.acknowledged_at.elapsed() >= ACKNOWLEDGE_EVERY;
+        if is_due && !self.name.is_empty() && !self.cursor.is_empty() && self.before_snapshot.is_none() {
             self.has_removals = false;
+            self.acknowledged_at = Instant::now();
             let (name, cursor) = (self.name.clone(), self.cursor.clone());
             let mut request = Request::new(wire::AcknowledgeRequest { name, cursor });
             request.set_timeout(ACKNOWLEDGE_TIMEOUT);
