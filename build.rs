@@ -11,7 +11,7 @@ const ENCODED_RESPONSES: [&str; 4] = [
     "SearchIndicatorsResponse",
 ];
 
-const WIRE: [&str; 8] = [
+const WIRE: [&str; 11] = [
     "proto/clearinghouse/v1/observable.proto",
     "proto/clearinghouse/v1/indicator.proto",
     "proto/clearinghouse/v1/member.proto",
@@ -19,6 +19,9 @@ const WIRE: [&str; 8] = [
     "proto/clearinghouse/v1/feed_service.proto",
     "proto/clearinghouse/v1/query_service.proto",
     "proto/clearinghouse/v1/membership_service.proto",
+    "proto/clearinghouse/v1/assessment_service.proto",
+    "proto/clearinghouse/v1/recall_service.proto",
+    "proto/clearinghouse/v1/disclosure_service.proto",
     "proto/clearinghouse/storage/v1/entry.proto",
 ];
 

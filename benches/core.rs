@@ -162,6 +162,7 @@ fn indicator(n: u64) -> Indicator {
         evidence: Vec::new(),
         handling: handling(n),
         hash_quality: 0,
+        independent: false,
     };
     Indicator {
         id: IndicatorId(Uuid::from_u128(u128::from(n))),
@@ -172,6 +173,7 @@ fn indicator(n: u64) -> Indicator {
         published_at: Timestamp(0),
         revised_at: Timestamp(0),
         retraction_reason: Text::default(),
+        warnings: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Raw file and environment to a validated configuration. Precedence: command line, environment, `hub.toml`, default.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -15,6 +16,13 @@ pub const LISTEN_DEFAULT: &str = "127.0.0.1:8443";
 
 /// Lifetime of agents' certificates unless told otherwise: a week, so that renewal is routine.
 pub const CERTIFICATE_LIFETIME_SECS_DEFAULT: u32 = 7 * 86_400;
+
+/// Items that one member may publish a second unless told otherwise: more than a busy hub takes in, so that it is felt only where it
+/// was set on purpose.
+const PUBLISH_ITEMS_PER_SEC_DEFAULT: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
+
+/// Items that one member may publish at once after a rest, unless told otherwise.
+const PUBLISH_BURST_ITEMS_DEFAULT: NonZeroU32 = NonZeroU32::new(2_000_000).unwrap();
 
 /// A configuration that holds together.
 #[derive(Clone, Debug)]
@@ -35,8 +43,39 @@ pub struct Config {
     pub connections_per_member_max: usize,
     /// Threads that serve requests.
     pub worker_threads: usize,
+    /// When a holder is overdue to confirm that it removed what was taken back, in seconds.
+    pub recall_confirm_secs: u32,
+    /// Taking back more than this share of what a member shares, 0 to 1, needs a second confirmation.
+    pub large_retraction_share: f64,
+    /// So many indicators may always be taken back without one.
+    pub large_retraction_floor: u32,
+    /// What is taken back within so many seconds counts as one.
+    pub large_retraction_window_secs: u32,
     /// How long an orderly stop waits for requests to end, in seconds.
     pub drain_secs: u64,
+    /// A folder of warning lists in MISP's format. None: no warnings.
+    pub warning_lists: Option<PathBuf>,
+    /// Whether a publication that hits a warning list is refused instead of flagged.
+    pub warning_lists_strict: bool,
+    /// What one member may take of the hub.
+    pub limits: Limits,
+}
+
+/// What one member may take of the hub: the table `[limits]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Items published a second, in the long run.
+    pub publish_items_per_sec_per_member: NonZeroU32,
+    /// Items that may be published at once after a rest; not below what one request may hold.
+    pub publish_burst_items_per_member: NonZeroU32,
+    /// Requests being answered at once.
+    pub requests_in_flight_per_member_max: usize,
+    /// Feeds open at once.
+    pub feeds_per_member_max: usize,
+    /// Indicators ever published.
+    pub indicators_per_member_max: u64,
+    /// Bytes of all revisions of its indicators, before compression.
+    pub bytes_per_member_max: u64,
 }
 
 /// What the command line overrides.
@@ -57,7 +96,26 @@ struct RawConfig {
     connections_max: Option<usize>,
     connections_per_member_max: Option<usize>,
     worker_threads: Option<usize>,
+    recall_confirm_secs: Option<u32>,
+    large_retraction_share: Option<f64>,
+    large_retraction_floor: Option<u32>,
+    large_retraction_window_secs: Option<u32>,
     drain_secs: Option<u64>,
+    warning_lists: Option<PathBuf>,
+    warning_lists_strict: Option<bool>,
+    limits: RawLimits,
+}
+
+/// The table `[limits]` as it is written.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawLimits {
+    publish_items_per_sec_per_member: Option<NonZeroU32>,
+    publish_burst_items_per_member: Option<NonZeroU32>,
+    requests_in_flight_per_member_max: Option<usize>,
+    feeds_per_member_max: Option<usize>,
+    indicators_per_member_max: Option<u64>,
+    bytes_per_member_max: Option<u64>,
 }
 
 /// Why there is no configuration.
@@ -118,7 +176,14 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         connections_max,
         connections_per_member_max,
         worker_threads,
+        recall_confirm_secs,
+        large_retraction_share,
+        large_retraction_floor,
+        large_retraction_window_secs,
         drain_secs,
+        warning_lists,
+        warning_lists_strict,
+        limits,
     } = raw;
     let metrics_listen = metrics_listen
         .map(|text| address("metrics_listen", &text))
@@ -148,7 +213,76 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
             1..=1_000_000,
         )?,
         worker_threads: within("worker_threads", worker_threads.unwrap_or_else(cores), 1..=1_024)?,
+        recall_confirm_secs: within(
+            "recall_confirm_secs",
+            recall_confirm_secs.unwrap_or(86_400),
+            1..=366 * 86_400,
+        )?,
+        large_retraction_share: within(
+            "large_retraction_share",
+            large_retraction_share.unwrap_or(0.2),
+            0.0..=1.0,
+        )?,
+        large_retraction_floor: within(
+            "large_retraction_floor",
+            large_retraction_floor.unwrap_or(20),
+            0..=1_000_000,
+        )?,
+        large_retraction_window_secs: within(
+            "large_retraction_window_secs",
+            large_retraction_window_secs.unwrap_or(3_600),
+            1..=366 * 86_400,
+        )?,
         drain_secs: within("drain_secs", drain_secs.unwrap_or(10), 0..=3_600)?,
+        warning_lists: warning_lists.map(|path| dir.join(path)),
+        warning_lists_strict: warning_lists_strict.unwrap_or(false),
+        limits: self::limits(limits)?,
+    })
+}
+
+fn limits(raw: RawLimits) -> Result<Limits, Violation> {
+    let RawLimits {
+        publish_items_per_sec_per_member,
+        publish_burst_items_per_member,
+        requests_in_flight_per_member_max,
+        feeds_per_member_max,
+        indicators_per_member_max,
+        bytes_per_member_max,
+    } = raw;
+    const RATE: std::ops::RangeInclusive<NonZeroU32> = NonZeroU32::MIN..=NonZeroU32::new(10_000_000).unwrap();
+    // The lowest burst is what one request may hold: a lower one would refuse full requests for ever.
+    const BURST: std::ops::RangeInclusive<NonZeroU32> = NonZeroU32::new(1_000).unwrap()..=*RATE.end();
+    Ok(Limits {
+        publish_items_per_sec_per_member: within(
+            "limits.publish_items_per_sec_per_member",
+            publish_items_per_sec_per_member.unwrap_or(PUBLISH_ITEMS_PER_SEC_DEFAULT),
+            RATE,
+        )?,
+        publish_burst_items_per_member: within(
+            "limits.publish_burst_items_per_member",
+            publish_burst_items_per_member.unwrap_or(PUBLISH_BURST_ITEMS_DEFAULT),
+            BURST,
+        )?,
+        requests_in_flight_per_member_max: within(
+            "limits.requests_in_flight_per_member_max",
+            requests_in_flight_per_member_max.unwrap_or(8_192),
+            1..=1_000_000,
+        )?,
+        feeds_per_member_max: within(
+            "limits.feeds_per_member_max",
+            feeds_per_member_max.unwrap_or(8_192),
+            1..=1_000_000,
+        )?,
+        indicators_per_member_max: within(
+            "limits.indicators_per_member_max",
+            indicators_per_member_max.unwrap_or(50_000_000),
+            1..=u64::MAX,
+        )?,
+        bytes_per_member_max: within(
+            "limits.bytes_per_member_max",
+            bytes_per_member_max.unwrap_or(64 << 30),
+            1_024..=u64::MAX,
+        )?,
     })
 }
 
@@ -206,6 +340,31 @@ mod tests {
                 "certificate_lifetime_secs: is 3599, must be 3600 to 7776000",
             ),
             ("connections_max = 0", "connections_max: is 0, must be 1 to 1000000"),
+            (
+                "recall_confirm_secs = 0",
+                "recall_confirm_secs: is 0, must be 1 to 31622400",
+            ),
+            (
+                "large_retraction_share = 1.5",
+                "large_retraction_share: is 1.5, must be 0 to 1",
+            ),
+            (
+                "large_retraction_share = nan",
+                "large_retraction_share: is NaN, must be 0 to 1",
+            ),
+            (
+                "large_retraction_window_secs = 0",
+                "large_retraction_window_secs: is 0, must be 1 to 31622400",
+            ),
+            (
+                "[limits]\npublish_burst_items_per_member = 999",
+                "limits.publish_burst_items_per_member: is 999, must be 1000 to 10000000",
+            ),
+            (
+                "[limits]\nfeeds_per_member_max = 0",
+                "limits.feeds_per_member_max: is 0, must be 1 to 1000000",
+            ),
+            ("[limits]\nfeeds = 1", "unknown field `feeds`"),
             ("hosts = []", "hosts: must name at least one host"),
             ("listne = 'x'", "unknown field `listne`"),
         ] {

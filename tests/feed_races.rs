@@ -144,16 +144,16 @@ async fn write(scene: Arc<Scene>, at: usize) {
             next += ITEMS_PER_PUBLICATION;
             let items = values.iter().map(|value| {
                 let handling = rules(&mut random, &scene).handling().expect("handling that holds");
-                Ok(drafts::item(drafts::content(value, handling)))
+                Ok::<_, clearinghouse::domain::violation::Violation>(drafts::item(drafts::content(value, handling)))
             });
             let outcomes = scene
                 .hub
-                .publish(caller, items.collect())
+                .publish(caller, items.collect::<Vec<_>>())
                 .await
                 .expect("a member may publish");
             for (value, outcome) in values.into_iter().zip(outcomes) {
                 // Refused where the member has just left the group.
-                if let Outcome::Accepted { id, revision } = outcome {
+                if let Outcome::Accepted { id, revision, .. } = outcome {
                     held.push((id, revision, value));
                 }
             }
@@ -162,7 +162,7 @@ async fn write(scene: Arc<Scene>, at: usize) {
             let (id, revision, value) = &mut held[place];
             let handling = rules(&mut random, &scene).handling().expect("handling that holds");
             let content = drafts::content(value, handling);
-            if let Ok((_, next)) = scene.hub.revise(caller, *id, *revision, "".into(), content).await {
+            if let Ok((_, next)) = scene.hub.revise(caller, *id, *revision, "".into(), content, true).await {
                 *revision = next;
             }
         } else {

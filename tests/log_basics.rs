@@ -88,7 +88,7 @@ fn an_epoch_full_at_exactly_its_limit_is_sealed() {
 fn an_entry_of_the_largest_size_fits_and_one_byte_more_fails_the_request_alone() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = Log::create(dir.path(), options()).unwrap();
-    let noise: Vec<u8> = (0..ENTRY_BYTES_MAX + 1).map(|at| (at * at >> 7) as u8).collect();
+    let noise: Vec<u8> = (0..ENTRY_BYTES_MAX + 1).map(|at| ((at * at) >> 7) as u8).collect();
     let largest = Bytes::copy_from_slice(&noise[..ENTRY_BYTES_MAX]);
     assert_eq!(
         log.append(&[largest.clone(), largest.clone(), largest.clone()])
@@ -106,7 +106,7 @@ fn an_entry_of_the_largest_size_fits_and_one_byte_more_fails_the_request_alone()
         ),
         "{error}"
     );
-    assert_eq!(log.append(&[largest.clone()]).unwrap(), Seq(3)..Seq(4));
+    assert_eq!(log.append(std::slice::from_ref(&largest)).unwrap(), Seq(3)..Seq(4));
     drop(log);
     let log = Log::open(dir.path(), options()).unwrap();
     let page = log.reader().read(Seq(0), 10, usize::MAX).unwrap();

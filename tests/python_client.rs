@@ -49,7 +49,7 @@ impl Hub {
     fn admin(&self, arguments: &[&str]) -> serde_json::Value {
         let output = run(Command::new(HUB)
             .args(arguments)
-            .args(["--hub", &format!("https://{}", self.address), "--json"])
+            .arg("--json")
             .env("CLEARINGHOUSE_PROFILE", self.dir.join("admin")));
         serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output:?}"))
     }

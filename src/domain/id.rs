@@ -53,6 +53,10 @@ uuid_newtype! {
     /// A one-time right to enrol one agent. UUIDv7.
     InvitationId
 }
+uuid_newtype! {
+    /// A change of membership that waits for a second admin. UUIDv7.
+    ChangeId
+}
 
 /// The position of an entry in the log, counted from 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

@@ -328,6 +328,8 @@ pub struct Content {
     pub handling: Handling,
     /// 0 to 100, for PDQ hashes; 0 for all other kinds.
     pub hash_quality: u8,
+    /// Whether the publisher saw it itself; otherwise it may be an echo, and is no second source.
+    pub independent: bool,
 }
 
 impl Content {
@@ -382,6 +384,13 @@ pub struct Indicator {
     pub revised_at: Timestamp,
     /// Why it was retracted; empty unless it was.
     pub retraction_reason: Text<500>,
+    /// Names of the warning lists that the observable stood on at publication; at most [`Indicator::WARNINGS_MAX`].
+    pub warnings: Vec<Text<200>>,
+}
+
+impl Indicator {
+    /// Most warning lists named.
+    pub const WARNINGS_MAX: usize = 8;
 }
 
 #[cfg(test)]

@@ -7,10 +7,14 @@ pub mod violation;
 
 pub mod observable;
 
+pub mod assessment;
 pub mod handling;
 pub mod indicator;
 pub mod member;
+pub mod subscription;
 
 pub mod policy;
+
+pub mod warning;
 
 pub mod filter;

@@ -27,13 +27,21 @@ pub async fn authenticate(State(hub): State<Hub>, mut request: Request, next: Ne
     }
     let allowed = if request.uri().path().starts_with(ENROLMENT_PATH) {
         let invitation = hub.authenticate_invitation(peer.certificate());
-        invitation.map(|invitation| request.extensions_mut().insert(invitation).is_none())
+        invitation.map(|invitation| {
+            request.extensions_mut().insert(invitation);
+            None
+        })
     } else {
         let caller = hub.authenticate(peer.certificate());
-        caller.map(|caller| request.extensions_mut().insert(caller).is_none())
+        caller.and_then(|caller| {
+            let place = hub.admit_request(&caller)?;
+            request.extensions_mut().insert(caller);
+            Ok(Some(place))
+        })
     };
     match allowed {
-        Ok(_) => next.run(request).await,
+        // The place among the member's requests is held until the answer, or the stream of answers, is there.
+        Ok(_place) => next.run(request).await,
         Err(error) => status::from_hub(error).into_http(),
     }
 }

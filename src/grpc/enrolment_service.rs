@@ -48,10 +48,7 @@ impl EnrolmentService for Service {
 pub(super) fn check_csr(csr_pem: &str) -> Result<(), Status> {
     match csr_pem.len() {
         0 => Err(status::invalid(Violation::new("csr_pem", "must not be empty"))),
-        CSR_BYTES_MAX.. => Err(status::invalid(Violation::new(
-            "csr_pem",
-            "must be shorter than 16 KiB",
-        ))),
-        _ => Ok(()),
+        1..=CSR_BYTES_MAX => Ok(()),
+        _ => Err(status::invalid(Violation::new("csr_pem", "must have at most 16 KiB"))),
     }
 }

@@ -6,7 +6,9 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use crate::domain::agent::AgentName;
 use crate::domain::filter::Filter;
+use crate::domain::subscription::SubscriptionName;
 use crate::domain::violation::Violation;
 use crate::hub::Hub;
 use crate::hub::feed::{Batch, Feed};
@@ -18,9 +20,6 @@ use super::{access, convert, status, wire};
 
 /// Responses made ahead of a slow subscriber. What it does not read is not made: it costs the hub no more than this.
 const RESPONSES_AHEAD_MAX: usize = 2;
-
-/// Longest name of a subscription, in bytes.
-const NAME_BYTES_MAX: usize = 64;
 
 pub struct Service {
     hub: Hub,
@@ -48,19 +47,66 @@ impl FeedService for Service {
             name,
             until_live,
         } = request.into_inner();
-        if name.len() > NAME_BYTES_MAX {
-            let reason = format!("must have at most {NAME_BYTES_MAX} bytes");
-            return Err(status::invalid(Violation::new("name", reason)));
-        }
+        let durable = match name.is_empty() {
+            true => None,
+            false => Some(SubscriptionName::parse("name", &name).map_err(status::invalid)?),
+        };
         let filter = match filter {
             None => Filter::default(),
             Some(filter) => convert::filter(filter).map_err(|violation| status::invalid(violation.within("filter")))?,
         };
-        let feed = self.hub.subscribe(&caller, filter, &cursor).map_err(status::from_hub)?;
+        let feed = match durable {
+            None => self.hub.subscribe(&caller, filter, &cursor),
+            Some(name) => self.hub.subscribe_durable(&caller, name, filter, &cursor).await,
+        };
+        let feed = feed.map_err(status::from_hub)?;
         let (responses, stream) = tokio::sync::mpsc::channel(RESPONSES_AHEAD_MAX);
         tracing::info!(member = %caller.member, agent = %caller.agent, name, "feed opened");
         tokio::spawn(send_all(feed, peer, until_live, responses));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<wire::AcknowledgeRequest>,
+    ) -> Result<Response<wire::AcknowledgeResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::AcknowledgeRequest { name, cursor } = request.into_inner();
+        let name = SubscriptionName::parse("name", &name).map_err(status::invalid)?;
+        let confirmed = self.hub.acknowledge(&caller, name, &cursor).await;
+        Ok(Response::new(wire::AcknowledgeResponse {
+            recalls_confirmed: confirmed.map_err(status::from_hub)?,
+        }))
+    }
+
+    async fn list_subscriptions(
+        &self,
+        request: Request<wire::ListSubscriptionsRequest>,
+    ) -> Result<Response<wire::ListSubscriptionsResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::ListSubscriptionsRequest {} = request.into_inner();
+        let subscriptions = self.hub.subscriptions(&caller).await.map_err(status::from_hub)?;
+        Ok(Response::new(wire::ListSubscriptionsResponse {
+            subscriptions: subscriptions.into_iter().map(convert::subscription).collect(),
+        }))
+    }
+
+    async fn drop_subscription(
+        &self,
+        request: Request<wire::DropSubscriptionRequest>,
+    ) -> Result<Response<wire::DropSubscriptionResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::DropSubscriptionRequest { agent, name } = request.into_inner();
+        let agent = match agent.is_empty() {
+            true => caller.agent.clone(),
+            false => agent
+                .parse::<AgentName>()
+                .map_err(|_| status::invalid(Violation::new("agent", "is no name of an agent")))?,
+        };
+        let name = SubscriptionName::parse("name", &name).map_err(status::invalid)?;
+        let dropped = self.hub.drop_subscription(&caller, agent, name).await;
+        dropped.map_err(status::from_hub)?;
+        Ok(Response::new(wire::DropSubscriptionResponse {}))
     }
 }
 

@@ -3,12 +3,12 @@
 use tonic::{Request, Response, Status};
 
 use crate::domain::agent::AgentName;
-use crate::domain::id::{GroupId, MemberId};
+use crate::domain::id::{ChangeId, GroupId, MemberId};
 use crate::domain::indicator::Text;
 use crate::domain::member::{Name, Standing};
 use crate::domain::violation::Violation;
 use crate::hub::Hub;
-use crate::hub::roster::Enrolment;
+use crate::hub::roster::{Enrolment, Invitation};
 
 use super::enrolment_service::check_csr;
 use super::server::membership_service_server::MembershipService;
@@ -40,14 +40,9 @@ impl MembershipService for Service {
         let wire::AddMemberRequest { name, kind } = request.into_inner();
         let name = Name::parse("name", &name).map_err(status::invalid)?;
         let kind = convert::member_kind("kind", kind).map_err(status::invalid)?;
-        let member = self
-            .hub
-            .add_member(&caller, name, kind)
-            .await
-            .map_err(status::from_hub)?;
-        Ok(Response::new(wire::AddMemberResponse {
-            member: Some(convert::member(&member)),
-        }))
+        let asked = self.hub.add_member(&caller, name, kind).await;
+        let (member, pending) = convert::asked(asked.map_err(status::from_hub)?, convert::member);
+        Ok(Response::new(wire::AddMemberResponse { member, pending }))
     }
 
     async fn list_members(
@@ -71,10 +66,9 @@ impl MembershipService for Service {
         let wire::SuspendMemberRequest { id, reason } = request.into_inner();
         let (id, reason) = (member_id("id", &id)?, reason_text(&reason)?);
         let changed = self.hub.change_standing(&caller, id, Standing::Suspended, reason).await;
-        let member = changed.map_err(status::from_hub)?;
-        Ok(Response::new(wire::SuspendMemberResponse {
-            member: Some(convert::member(&member)),
-        }))
+        // Suspension never waits for a second admin.
+        let (member, _) = convert::asked(changed.map_err(status::from_hub)?, convert::member);
+        Ok(Response::new(wire::SuspendMemberResponse { member }))
     }
 
     async fn resume_member(
@@ -88,10 +82,8 @@ impl MembershipService for Service {
             .hub
             .change_standing(&caller, id, Standing::Active, Text::default())
             .await;
-        let member = changed.map_err(status::from_hub)?;
-        Ok(Response::new(wire::ResumeMemberResponse {
-            member: Some(convert::member(&member)),
-        }))
+        let (member, pending) = convert::asked(changed.map_err(status::from_hub)?, convert::member);
+        Ok(Response::new(wire::ResumeMemberResponse { member, pending }))
     }
 
     async fn remove_member(
@@ -102,10 +94,8 @@ impl MembershipService for Service {
         let wire::RemoveMemberRequest { id, reason } = request.into_inner();
         let (id, reason) = (member_id("id", &id)?, reason_text(&reason)?);
         let changed = self.hub.change_standing(&caller, id, Standing::Removed, reason).await;
-        let member = changed.map_err(status::from_hub)?;
-        Ok(Response::new(wire::RemoveMemberResponse {
-            member: Some(convert::member(&member)),
-        }))
+        let (member, pending) = convert::asked(changed.map_err(status::from_hub)?, convert::member);
+        Ok(Response::new(wire::RemoveMemberResponse { member, pending }))
     }
 
     async fn create_group(
@@ -115,10 +105,9 @@ impl MembershipService for Service {
         let caller = access::caller(&request)?;
         let wire::CreateGroupRequest { name } = request.into_inner();
         let name = Name::parse("name", &name).map_err(status::invalid)?;
-        let group = self.hub.create_group(&caller, name).await.map_err(status::from_hub)?;
-        Ok(Response::new(wire::CreateGroupResponse {
-            group: Some(convert::group(&group)),
-        }))
+        let asked = self.hub.create_group(&caller, name).await.map_err(status::from_hub)?;
+        let (group, pending) = convert::asked(asked, convert::group);
+        Ok(Response::new(wire::CreateGroupResponse { group, pending }))
     }
 
     async fn list_groups(
@@ -138,14 +127,9 @@ impl MembershipService for Service {
         let caller = access::caller(&request)?;
         let wire::AddGroupMemberRequest { group_id, member_id } = request.into_inner();
         let (group, member) = (self::group_id(&group_id)?, self::member_id("member_id", &member_id)?);
-        let group = self
-            .hub
-            .add_to_group(&caller, group, member)
-            .await
-            .map_err(status::from_hub)?;
-        Ok(Response::new(wire::AddGroupMemberResponse {
-            group: Some(convert::group(&group)),
-        }))
+        let asked = self.hub.add_to_group(&caller, group, member).await;
+        let (group, pending) = convert::asked(asked.map_err(status::from_hub)?, convert::group);
+        Ok(Response::new(wire::AddGroupMemberResponse { group, pending }))
     }
 
     async fn remove_group_member(
@@ -155,14 +139,9 @@ impl MembershipService for Service {
         let caller = access::caller(&request)?;
         let wire::RemoveGroupMemberRequest { group_id, member_id } = request.into_inner();
         let (group, member) = (self::group_id(&group_id)?, self::member_id("member_id", &member_id)?);
-        let group = self
-            .hub
-            .remove_from_group(&caller, group, member)
-            .await
-            .map_err(status::from_hub)?;
-        Ok(Response::new(wire::RemoveGroupMemberResponse {
-            group: Some(convert::group(&group)),
-        }))
+        let asked = self.hub.remove_from_group(&caller, group, member).await;
+        let (group, pending) = convert::asked(asked.map_err(status::from_hub)?, convert::group);
+        Ok(Response::new(wire::RemoveGroupMemberResponse { group, pending }))
     }
 
     async fn create_invitation(
@@ -188,11 +167,10 @@ impl MembershipService for Service {
             }
         };
         let invited = self.hub.invite(&caller, member, agent, roles, lifetime_secs).await;
-        let (invitation, token) = invited.map_err(status::from_hub)?;
+        let (invited, pending) = convert::asked(invited.map_err(status::from_hub)?, invitation);
         Ok(Response::new(wire::CreateInvitationResponse {
-            token: token.to_string(),
-            expires_at: Some(convert::time(token.not_after())),
-            invitation_id: invitation.to_string(),
+            pending,
+            ..invited.unwrap_or_default()
         }))
     }
 
@@ -245,6 +223,83 @@ impl MembershipService for Service {
             expires_at: Some(convert::time(agent.expires_at)),
         }))
     }
+
+    async fn rename_member(
+        &self,
+        request: Request<wire::RenameMemberRequest>,
+    ) -> Result<Response<wire::RenameMemberResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::RenameMemberRequest { id, name } = request.into_inner();
+        let id = member_id("id", &id)?;
+        let name = Name::parse("name", &name).map_err(status::invalid)?;
+        let asked = self.hub.rename_member(&caller, id, name).await;
+        let (member, pending) = convert::asked(asked.map_err(status::from_hub)?, convert::member);
+        Ok(Response::new(wire::RenameMemberResponse { member, pending }))
+    }
+
+    async fn list_member_history(
+        &self,
+        request: Request<wire::ListMemberHistoryRequest>,
+    ) -> Result<Response<wire::ListMemberHistoryResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::ListMemberHistoryRequest { member_id } = request.into_inner();
+        let member = self::member_id("member_id", &member_id)?;
+        let events = self.hub.member_history(&caller, member).map_err(status::from_hub)?;
+        Ok(Response::new(wire::ListMemberHistoryResponse {
+            events: events.into_iter().map(convert::member_event).collect(),
+        }))
+    }
+
+    async fn list_pending_changes(
+        &self,
+        request: Request<wire::ListPendingChangesRequest>,
+    ) -> Result<Response<wire::ListPendingChangesResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::ListPendingChangesRequest {} = request.into_inner();
+        let changes = self.hub.pending_changes(&caller).map_err(status::from_hub)?;
+        Ok(Response::new(wire::ListPendingChangesResponse {
+            changes: changes.iter().map(convert::pending).collect(),
+        }))
+    }
+
+    async fn approve_change(
+        &self,
+        request: Request<wire::ApproveChangeRequest>,
+    ) -> Result<Response<wire::ApproveChangeResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::ApproveChangeRequest { id } = request.into_inner();
+        let id = change_id(&id)?;
+        let approved = self.hub.approve_change(&caller, id).await.map_err(status::from_hub)?;
+        Ok(Response::new(wire::ApproveChangeResponse {
+            summary: approved.summary,
+            invitation: approved.invitation.as_ref().map(invitation),
+        }))
+    }
+
+    async fn reject_change(
+        &self,
+        request: Request<wire::RejectChangeRequest>,
+    ) -> Result<Response<wire::RejectChangeResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let wire::RejectChangeRequest { id } = request.into_inner();
+        let id = change_id(&id)?;
+        self.hub.reject_change(&caller, id).await.map_err(status::from_hub)?;
+        Ok(Response::new(wire::RejectChangeResponse {}))
+    }
+}
+
+/// The one message that holds a token.
+fn invitation((id, token): &Invitation) -> wire::CreateInvitationResponse {
+    wire::CreateInvitationResponse {
+        token: token.to_string(),
+        expires_at: Some(convert::time(token.not_after())),
+        invitation_id: id.to_string(),
+        pending: None,
+    }
+}
+
+fn change_id(text: &str) -> Result<ChangeId, Status> {
+    convert::id("id", text).map_err(status::invalid)
 }
 
 fn member_id(field: &str, text: &str) -> Result<MemberId, Status> {

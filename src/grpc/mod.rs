@@ -19,12 +19,18 @@ mod convert;
 mod status;
 
 mod access;
+mod places;
+mod unread;
+mod unsent;
 
+mod assessment_service;
+mod disclosure_service;
 mod enrolment_service;
 mod feed_service;
 mod membership_service;
 mod publish_service;
 mod query_service;
+mod recall_service;
 
 use axum::Router;
 use tonic::codec::CompressionEncoding;
@@ -49,11 +55,14 @@ macro_rules! limited {
 
 /// All services of the door behind the check of who calls. What is not found is answered as gRPC wants it, or as 404.
 pub fn router(hub: &Hub) -> Router {
+    use server::assessment_service_server::AssessmentServiceServer;
+    use server::disclosure_service_server::DisclosureServiceServer;
     use server::enrolment_service_server::EnrolmentServiceServer;
     use server::feed_service_server::FeedServiceServer;
     use server::membership_service_server::MembershipServiceServer;
     use server::publish_service_server::PublishServiceServer;
     use server::query_service_server::QueryServiceServer;
+    use server::recall_service_server::RecallServiceServer;
 
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
@@ -78,6 +87,15 @@ pub fn router(hub: &Hub) -> Router {
         .add_service(limited!(EnrolmentServiceServer::new(enrolment_service::Service::new(
             hub.clone()
         ))))
+        .add_service(limited!(AssessmentServiceServer::new(
+            assessment_service::Service::new(hub.clone())
+        )))
+        .add_service(limited!(DisclosureServiceServer::new(
+            disclosure_service::Service::new(hub.clone())
+        )))
+        .add_service(limited!(RecallServiceServer::new(recall_service::Service::new(
+            hub.clone()
+        ))))
         .add_service(health);
     match reflection {
         Ok(reflection) => {
@@ -90,7 +108,14 @@ pub fn router(hub: &Hub) -> Router {
         .into_axum_router()
         .reset_fallback()
         .fallback(access::not_found);
-    router.layer(axum::middleware::from_fn_with_state(hub.clone(), access::authenticate))
+    // The layer that is added last is asked first: who calls is known before places are given.
+    router
+        .layer(axum::middleware::from_fn_with_state(unread::places(), unread::limit))
+        .layer(axum::middleware::from_fn_with_state(
+            unsent::Budgets::default(),
+            unsent::limit,
+        ))
+        .layer(axum::middleware::from_fn_with_state(hub.clone(), access::authenticate))
 }
 
 /// Keeps the health service in step with the hub: a hub that accepts no writes is not serving as a publisher.

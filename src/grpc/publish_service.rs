@@ -70,6 +70,7 @@ impl PublishService for Service {
             expected_revision,
             draft,
             request_id,
+            confirm_large,
         } = request.into_inner();
         let id = convert::id::<IndicatorId>("id", &id).map_err(status::invalid)?;
         check_request_id(&request_id).map_err(status::invalid)?;
@@ -85,7 +86,14 @@ impl PublishService for Service {
         let content = convert::draft(draft).map_err(|violation| status::invalid(violation.within("draft")))?;
         let (id, revision) = self
             .hub
-            .revise(&caller, id, expected_revision, request_id.into(), content)
+            .revise(
+                &caller,
+                id,
+                expected_revision,
+                request_id.into(),
+                content,
+                confirm_large,
+            )
             .await
             .map_err(status::from_hub)?;
         Ok(Response::new(wire::ReviseResponse {
@@ -159,8 +167,11 @@ async fn publish(
     items: Vec<wire::PublishItem>,
 ) -> Result<Vec<wire::PublishResult>, Status> {
     check_count("items", items.len()).map_err(status::invalid)?;
-    let items = items.into_iter().map(item).collect();
-    let outcomes = hub.publish(caller, items).await.map_err(status::from_hub)?;
+    // Lazily: the hub asks for an item when the member has its turn.
+    let outcomes = hub
+        .publish(caller, items.into_iter().map(item))
+        .await
+        .map_err(status::from_hub)?;
     Ok(outcomes.into_iter().map(convert::outcome).collect())
 }
 

@@ -9,8 +9,9 @@ use crate::domain::id::IndicatorId;
 use crate::domain::member::Role;
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
-use crate::hub::Hub;
 use crate::hub::query::{Matches, PAGE_ITEMS_MAX};
+use crate::hub::recall::RecallCounts;
+use crate::hub::{Disk, Hub};
 
 use super::encoded::Encoded;
 use super::server::query_service_server::QueryService;
@@ -47,7 +48,7 @@ impl QueryService for Service {
         let kind = convert::optional_kind("kind", kind).map_err(status::invalid)?;
         let understood: Vec<Result<Observable, String>> = values.iter().map(|value| understand(kind, value)).collect();
         let observables: Vec<_> = understood.iter().map(|value| value.as_ref().ok().cloned()).collect();
-        let matches = self.hub.lookup(&caller, &observables).map_err(status::from_hub)?;
+        let matches = self.hub.lookup(&caller, &observables).await.map_err(status::from_hub)?;
         let mut response = Encoded::default();
         for ((raw, understood), matches) in values.into_iter().zip(understood).zip(matches) {
             response.push_field(RESULTS, &lookup_result(raw, understood, &matches).into_parts());
@@ -59,7 +60,7 @@ impl QueryService for Service {
         let caller = access::caller(&request)?;
         let wire::GetIndicatorRequest { id } = request.into_inner();
         let id = convert::id::<IndicatorId>("id", &id).map_err(status::invalid)?;
-        let release = self.hub.indicator(&caller, id).map_err(status::from_hub)?;
+        let release = self.hub.indicator(&caller, id).await.map_err(status::from_hub)?;
         let mut response = Encoded::default();
         response.push_field(INDICATOR, &convert::indicator_parts(&release));
         Ok(Response::new(response))
@@ -79,14 +80,7 @@ impl QueryService for Service {
             None => Filter::default(),
             Some(filter) => convert::filter(filter).map_err(|violation| status::invalid(violation.within("filter")))?,
         };
-        let page_items = match page_size as usize {
-            0 => PAGE_ITEMS_DEFAULT,
-            size if size <= PAGE_ITEMS_MAX => size,
-            size => {
-                let reason = format!("is {size}, must be at most {PAGE_ITEMS_MAX}");
-                return Err(status::invalid(Violation::new("page_size", reason)));
-            }
-        };
+        let page_items = page_items(page_size, PAGE_ITEMS_MAX)?;
         let token = page_token_bytes(&page_token)?;
         let page = self
             .hub
@@ -128,7 +122,12 @@ impl QueryService for Service {
         let wire::GetStatusRequest {} = request.into_inner();
         let condition = self.hub.condition();
         let admin = caller.roles.has(Role::Admin);
-        let disk = admin.then(|| self.hub.disk()).unwrap_or_default();
+        let disk = if admin { self.hub.disk() } else { Disk::default() };
+        let recalls = match admin {
+            true => self.hub.recall_counts().await,
+            false if caller.roles.has(Role::Publisher) => self.hub.recall_counts_of(caller.member).await,
+            false => RecallCounts::default(),
+        };
         // What failed on the operator's disk is the admins' to know.
         let read_only_reason = match (condition.read_only, admin) {
             (None, _) => String::new(),
@@ -147,6 +146,8 @@ impl QueryService for Service {
             feeds_open: if admin { self.hub.feeds_open() } else { 0 },
             disk_bytes: disk.used_bytes,
             disk_free_bytes: disk.free_bytes,
+            recalls_open: recalls.open,
+            recalls_overdue: recalls.overdue,
         }))
     }
 }
@@ -176,6 +177,10 @@ fn lookup_result(raw: String, understood: Result<Observable, String>, matches: &
     let mut head = wire::LookupResult {
         raw,
         truncated: matches.truncated,
+        corroboration: understood
+            .as_ref()
+            .ok()
+            .map(|_| convert::corroboration(matches.corroboration)),
         ..Default::default()
     };
     match &understood {
@@ -199,7 +204,20 @@ fn lookup_result(raw: String, understood: Result<Observable, String>, matches: &
     result
 }
 
-fn page_token_bytes(token: &str) -> Result<Option<Vec<u8>>, Status> {
+/// The number of items asked for, within the maximum.
+pub(super) fn page_items(page_size: u32, items_max: usize) -> Result<usize, Status> {
+    match page_size as usize {
+        0 => Ok(PAGE_ITEMS_DEFAULT),
+        size if size <= items_max => Ok(size),
+        size => {
+            let reason = format!("is {size}, must be at most {items_max}");
+            Err(status::invalid(Violation::new("page_size", reason)))
+        }
+    }
+}
+
+/// The bytes of a page token; none for the first page.
+pub(super) fn page_token_bytes(token: &str) -> Result<Option<Vec<u8>>, Status> {
     if token.is_empty() {
         return Ok(None);
     }

@@ -13,8 +13,10 @@ use super::digest::Digest;
 /// Length of the sealing key, in bytes.
 pub const KEY_LEN: usize = 32;
 
-/// First byte of the plain text; another layout takes another number.
-const VERSION: u8 = 1;
+/// First byte of the plain text; another layout takes another number. Version 1 knew passes of one phase only; it is still read,
+/// and its pass goes on as it began.
+const VERSION: u8 = 2;
+const VERSION_OF_ONE_PHASE: u8 = 1;
 
 /// Plain text: version, three ordinals of 4 bytes, a digest of 24 bytes, a byte of flags.
 const PLAIN_LEN: usize = 1 + 3 * 4 + 24 + 1;
@@ -22,13 +24,27 @@ const PLAIN_LEN: usize = 1 + 3 * 4 + 24 + 1;
 /// Flags of the last byte.
 const AGAIN: u8 = 1;
 const OWED: u8 = 2;
+const UPSERTS: u8 = 4;
+const BOTH: u8 = 8;
+
+/// What a pass sends at present.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Phase {
+    /// What is no longer visible at `goal`.
+    #[default]
+    Removals,
+    /// What is visible at `goal`; all removals are sent.
+    Upserts,
+    /// Either, as it comes.
+    Both,
+}
 
 /// Where a feed stands. See `feed` for what the three ordinals mean.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Position {
     /// The mirror equals what was visible at this ordinal, but for what the present pass has already sent.
     pub base: u32,
-    /// The present pass has dealt with the touches before this one.
+    /// The present phase of the pass has dealt with the touches before this one.
     pub scanned: u32,
     /// The present pass ends here.
     pub goal: u32,
@@ -38,6 +54,24 @@ pub(super) struct Position {
     pub again: bool,
     /// The present pass left out what the member lost the right to for a while: the next one sends everything again.
     pub owed: bool,
+    /// What the pass sends at present.
+    pub phase: Phase,
+}
+
+impl Position {
+    /// Whether no pass is under way.
+    pub fn is_settled(&self) -> bool {
+        self.base == self.goal && self.scanned == self.goal
+    }
+
+    /// All removals of changes before this ordinal have been applied by whoever has applied the cursor: what it holds was visible
+    /// then, but for what a later batch brought.
+    pub fn proven(&self) -> u32 {
+        match self.phase {
+            Phase::Upserts => self.goal,
+            Phase::Removals | Phase::Both => self.base,
+        }
+    }
 }
 
 /// What a cursor is bound to, besides the hub's key.
@@ -106,6 +140,7 @@ fn encode(position: &Position) -> Vec<u8> {
         digest,
         again,
         owed,
+        phase,
     } = position;
     let mut plain = Vec::with_capacity(PLAIN_LEN + AES_256_GCM.tag_len());
     plain.push(VERSION);
@@ -114,17 +149,28 @@ fn encode(position: &Position) -> Vec<u8> {
     }
     plain.extend_from_slice(&digest.count.to_be_bytes());
     plain.extend_from_slice(&digest.sum.to_be_bytes());
-    plain.push((u8::from(*again) * AGAIN) | (u8::from(*owed) * OWED));
+    let phase = match phase {
+        Phase::Removals => 0,
+        Phase::Upserts => UPSERTS,
+        Phase::Both => BOTH,
+    };
+    plain.push((u8::from(*again) * AGAIN) | (u8::from(*owed) * OWED) | phase);
     plain
 }
 
 fn decode(plain: &[u8]) -> Option<Position> {
     let (version, rest) = plain.split_first()?;
-    if *version != VERSION || plain.len() != PLAIN_LEN {
+    if ![VERSION, VERSION_OF_ONE_PHASE].contains(version) || plain.len() != PLAIN_LEN {
         return None;
     }
     let ordinal = |place: usize| Some(u32::from_be_bytes(rest.get(place * 4..place * 4 + 4)?.try_into().ok()?));
     let (count, sum, flags) = (rest.get(12..20)?, rest.get(20..36)?, rest.get(36)?);
+    let phase = match (*version, flags & (UPSERTS | BOTH)) {
+        (VERSION_OF_ONE_PHASE, 0) | (VERSION, BOTH) => Phase::Both,
+        (VERSION, 0) => Phase::Removals,
+        (VERSION, UPSERTS) => Phase::Upserts,
+        _ => return None,
+    };
     Some(Position {
         base: ordinal(0)?,
         scanned: ordinal(1)?,
@@ -135,6 +181,7 @@ fn decode(plain: &[u8]) -> Option<Position> {
         },
         again: flags & AGAIN != 0,
         owed: flags & OWED != 0,
+        phase,
     })
 }
 
@@ -153,7 +200,37 @@ mod tests {
             },
             again: false,
             owed: true,
+            phase: Phase::Upserts,
         }
+    }
+
+    #[test]
+    fn positions_of_every_phase_come_back_and_those_of_version_1_have_one_phase() {
+        for phase in [Phase::Removals, Phase::Upserts, Phase::Both] {
+            let position = Position { phase, ..position() };
+            assert_eq!(decode(&encode(&position)), Some(position));
+        }
+        // Golden: version, base, scanned, goal, count, sum, flags.
+        let mut old = vec![
+            1, 0, 0, 0, 1, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 3,
+        ];
+        old.extend([0xff; 15]);
+        old.extend([0xfe, 2]);
+        let expected = Position {
+            phase: Phase::Both,
+            ..position()
+        };
+        assert_eq!(decode(&old), Some(expected));
+        old[0] = 3;
+        assert_eq!(decode(&old), None, "of a version that is not known");
+    }
+
+    #[test]
+    fn removals_are_proven_once_upserts_begin_and_not_before() {
+        let proven = |phase| Position { phase, ..position() }.proven();
+        assert_eq!(proven(Phase::Removals), 1);
+        assert_eq!(proven(Phase::Both), 1);
+        assert_eq!(proven(Phase::Upserts), u32::MAX);
     }
 
     fn member(n: u128) -> MemberId {

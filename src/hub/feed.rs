@@ -9,16 +9,22 @@
 //! - visible at `base` and otherwise: `remove`;
 //! - else nothing, so that nobody learns of what was never theirs.
 //!
+//! A pass has two **phases**: it scans once for what is not visible at `goal`, and then again for what is. So whoever comes back is
+//! told first of all what was taken back, however much else it missed. An empty mirror skips the first phase.
+//!
+//! An earlier stream of a durable subscription may have brought what its cursor does not cover, because the program ended
+//! between the line and the cursor. Such an indicator is removed too where it is visible no more, though it was not at `base`.
+//!
 //! "Still visible now" guards what was taken back after the pass began. What is left out because of it has a later touch, and the
 //! next pass deals with it; unless a right of the member went and may come back, which touches no indicator: then the member is
 //! *owed* everything that is visible, and the next pass sends it again.
 //!
-//! All three questions are answered from the fold's history, so the position (`base`, `scanned`, `goal`) is all that a cursor needs
-//! to hold, and a feed can be resumed anywhere, by any hub that holds the same log. Several changes of one indicator within a pass
-//! arrive as one.
+//! All questions are answered from the fold's history, so the position (`base`, `scanned`, `goal`, the phase) is all that a cursor
+//! needs to hold, and a feed can be resumed anywhere, by any hub that holds the same log. Several changes of one indicator within a
+//! pass arrive as one.
 //!
 //! Where a batch ends depends on what the member may see alone. A batch is handed out when the feed is live, or when it is full and
-//! there is another change to send: how many touches of others' lie between, and how often the lock was let go on the way, would
+//! there is another change to send (the first upsert after removals counts the batch as full): how many touches of others' lie between, and how often the lock was let go on the way, would
 //! otherwise show in the number and size of batches.
 
 mod pass;
@@ -34,11 +40,14 @@ use crate::domain::id::{IndicatorId, MemberId};
 use crate::domain::member::Standing;
 use crate::domain::policy::Release;
 
-use super::cursor::{Binding, Position};
+use super::cursor::{Binding, Phase, Position};
 use super::digest::Digest;
 use super::error::HubError;
-use super::views::indicators::{Indicators, Version};
+use super::quota::Place;
+use super::subscription::Durable;
+use super::views::indicators::Indicators;
 use super::views::roster::MemberRecord;
+use super::views::sight::Span;
 use super::{Caller, Hub, Sighting};
 use pass::{Change, Gathered, Pass};
 
@@ -57,7 +66,7 @@ impl Limits {
     /// What feeds run with.
     pub const DEFAULT: Limits = Limits {
         batch_items_max: 512,
-        batch_bytes_max: 512 << 10,
+        batch_bytes_max: 64 << 10,
         touches_per_hold_max: 4_096,
     };
 }
@@ -100,6 +109,8 @@ pub struct Feed {
     head: watch::Receiver<u32>,
     announced_live: bool,
     filling: Filling,
+    durable: Option<Durable>,
+    _place: Place,
 }
 
 /// The batch in the making. It outlives a call of [`Feed::next`] that is cancelled: the position has already moved on.
@@ -139,9 +150,8 @@ impl Feed {
         limits: Limits,
     ) -> Result<Feed, HubError> {
         filter.check()?;
-        let mut bound_to = b"feed:".to_vec();
-        bound_to.extend_from_slice(&filter.fingerprint_bytes());
-        let binding = Binding::new(caller.member, &bound_to);
+        let place = hub.shared.quotas.take_feed(caller.member)?;
+        let binding = binding(caller.member, &filter);
         let refused = |reason| HubError::CursorRefused {
             field: "cursor",
             reason,
@@ -170,7 +180,19 @@ impl Feed {
             head,
             announced_live: false,
             filling: Filling::default(),
+            durable: None,
+            _place: place,
         })
+    }
+
+    /// What a cursor proves to have been applied when the feed is opened with it.
+    pub(super) fn proven(&self) -> u32 {
+        self.position.proven()
+    }
+
+    /// Makes it the stream of a durable subscription.
+    pub(super) fn bind(&mut self, durable: Durable) {
+        self.durable = Some(durable);
     }
 
     /// The next batch: at once while there is something to catch up with, then as changes come, and at least every
@@ -179,6 +201,9 @@ impl Feed {
         let heartbeat = tokio::time::sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
         loop {
+            if self.hub.shared.stopping.is_cancelled() {
+                return Err(HubError::ShuttingDown);
+            }
             // Marked as seen before the step reads the views, so that what comes after is noticed.
             self.head.borrow_and_update();
             let digest = match self.step()? {
@@ -189,29 +214,44 @@ impl Feed {
                 }
                 Step::Full => {
                     self.announced_live = false;
-                    return Ok(self.batch(None));
+                    return self.batch(None).await;
                 }
                 Step::Live(digest) => digest,
             };
             if !self.filling.is_empty() || !self.announced_live {
                 self.announced_live = true;
-                return Ok(self.batch(Some(digest)));
+                return self.batch(Some(digest)).await;
             }
+            let ended = async {
+                match &self.durable {
+                    Some(durable) => durable.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                () = &mut heartbeat => return Ok(self.batch(Some(digest))),
+                error = ended => return Err(error),
+                () = self.hub.shared.stopping.cancelled() => return Err(HubError::ShuttingDown),
+                () = &mut heartbeat => return self.batch(Some(digest)).await,
                 changed = self.head.changed() => changed.map_err(|_| HubError::ShuttingDown)?,
             }
         }
     }
 
-    fn batch(&mut self, live: Option<Digest>) -> Batch {
+    /// Hands out what was gathered, once the log has what it must have of it.
+    async fn batch(&mut self, live: Option<Digest>) -> Result<Batch, HubError> {
+        let releases = self.filling.upserts.iter().map(|gathered| &gathered.release);
+        self.hub.disclose(self.member, releases).await?;
+        if let Some(durable) = &self.durable {
+            let sent = (!self.filling.upserts.is_empty()).then_some(self.filling.checked_at);
+            durable.reach(sent, self.position.proven())?;
+        }
         let Filling { upserts, removals, .. } = std::mem::take(&mut self.filling);
-        Batch {
+        Ok(Batch {
             upserts: upserts.into_iter().map(|gathered| gathered.release).collect(),
             removals,
             cursor: self.hub.shared.sealer.seal(&self.position, &self.binding),
             live,
-        }
+        })
     }
 
     /// One hold of the lock.
@@ -224,23 +264,25 @@ impl Feed {
         let indicators = &views.indicators;
         let mut touches_left = self.limits.touches_per_hold_max;
         loop {
-            if self.position.scanned == self.position.goal {
+            if self.position.is_settled() {
                 if self.position.goal == indicators.ordinal() {
-                    let pass = Pass::new(indicators, member, &self.filter, &self.position);
+                    let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
                     self.position.owed |= self.filling.check(&pass, indicators.ordinal());
                     return Ok(Step::Live(self.position.digest));
                 }
-                self.begin_pass(indicators.ordinal(), member);
+                self.begin_pass(indicators, member);
                 self.filling.closed = !self.filling.is_empty();
             }
-            let pass = Pass::new(indicators, member, &self.filter, &self.position);
+            let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
             while self.position.scanned < self.position.goal {
                 if touches_left == 0 {
                     return Ok(Step::More);
                 }
                 touches_left -= 1;
                 let dealt = pass.deal_with(self.position.scanned);
-                if dealt.change.is_some() && self.filling.is_full(&self.limits) {
+                if let Some(change) = &dealt.change
+                    && self.filling.is_full_for(change, &self.limits)
+                {
                     self.position.owed |= self.filling.check(&pass, indicators.ordinal());
                     if !self.filling.is_empty() {
                         return Ok(Step::Full);
@@ -255,19 +297,27 @@ impl Feed {
                     self.filling.add(change, indicators.ordinal());
                 }
             }
-            self.position.base = self.position.goal;
+            match self.position.phase {
+                Phase::Removals => {
+                    self.position.phase = Phase::Upserts;
+                    self.position.scanned = pass.start();
+                }
+                Phase::Upserts | Phase::Both => self.position.base = self.position.goal,
+            }
         }
     }
 
-    fn begin_pass(&mut self, head: u32, member: &MemberRecord) {
+    fn begin_pass(&mut self, indicators: &Indicators, member: &MemberRecord) {
         let position = &mut self.position;
         position.base = position.goal;
-        position.goal = head;
+        position.goal = indicators.ordinal();
         position.again = std::mem::take(&mut position.owed);
-        position.scanned = match pass::starts_over(member, position) {
-            true => 0,
-            false => position.base,
+        // An empty mirror has nothing to lose.
+        position.phase = match position.base == 0 && earlier(&self.durable).is_empty() {
+            true => Phase::Upserts,
+            false => Phase::Removals,
         };
+        position.scanned = Pass::new(indicators, member, &self.filter, position, earlier(&self.durable)).start();
     }
 }
 
@@ -292,9 +342,14 @@ impl Filling {
         self.upserts.is_empty() && self.removals.is_empty()
     }
 
-    fn is_full(&self, limits: &Limits) -> bool {
+    /// What was taken back goes out before anything else does, in a batch of its own that can be confirmed at once.
+    fn is_full_for(&self, change: &Change, limits: &Limits) -> bool {
         let items = self.upserts.len() + self.removals.len();
-        self.closed || items >= limits.batch_items_max || self.bytes >= limits.batch_bytes_max
+        let is_upsert_after_removal = matches!(change, Change::Upsert(..)) && !self.removals.is_empty();
+        self.closed
+            || is_upsert_after_removal
+            || items >= limits.batch_items_max
+            || self.bytes >= limits.batch_bytes_max
     }
 
     fn add(&mut self, change: Change, head: u32) {
@@ -311,10 +366,14 @@ impl Filling {
     }
 }
 
-/// Whether a version passes a filter.
-pub(super) fn passes(indicators: &Indicators, filter: &Filter, version: &Version) -> bool {
-    filter.is_all()
-        || indicators
-            .decode(version)
-            .is_some_and(|indicator| filter.matches(&indicator))
+/// What earlier streams may have brought; nothing where the feed is not durable.
+fn earlier(durable: &Option<Durable>) -> &[Span] {
+    durable.as_ref().map(Durable::earlier).unwrap_or_default()
+}
+
+/// What a feed's cursors are bound to.
+pub(super) fn binding(member: MemberId, filter: &Filter) -> Binding {
+    let mut bound_to = b"feed:".to_vec();
+    bound_to.extend_from_slice(&filter.fingerprint_bytes());
+    Binding::new(member, &bound_to)
 }

@@ -3,24 +3,36 @@
 
 pub mod error;
 
+mod outcome;
+mod queue;
 mod sequencer;
+mod turns;
 mod views;
 
+mod guard;
+
+pub mod assess;
 pub mod publish;
+pub mod quota;
 pub mod roster;
 
 mod cursor;
 pub mod digest;
+pub mod disclosure;
 pub mod feed;
 pub mod query;
+pub mod recall;
+pub mod subscription;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::domain::agent::AgentName;
@@ -28,13 +40,18 @@ use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, InvitationId, MemberId, Seq, Timestamp};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Roles, Standing};
+use crate::domain::warning::WarningLists;
 use crate::log::entry::{Actor, DecodeError, Entry, Event};
 use crate::log::{Head, Log, ReadError};
 use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
 
 use cursor::Sealer;
 use error::HubError;
+use quota::Quotas;
+use recall::RecallRules;
 use sequencer::{Sequencer, Verdict};
+use subscription::Streams;
+use turns::Turns;
 use views::Views;
 use views::indicators::{Indicators, Record, Version};
 
@@ -59,6 +76,14 @@ pub struct HubOptions {
     pub clock: fn() -> Timestamp,
     /// Lifetime of agents' certificates, in seconds.
     pub certificate_lifetime_secs: u32,
+    /// Values that are on many reports by mistake.
+    pub warning_lists: WarningLists,
+    /// Whether a publication that hits a warning list is refused instead of flagged.
+    pub warning_lists_strict: bool,
+    /// When taking back is too slow, or too much at once.
+    pub recall: RecallRules,
+    /// What one member may take of the hub.
+    pub limits: quota::Limits,
     /// Where the log lies, to tell how full the disk is.
     pub log_dir: PathBuf,
     /// Opens the log anew, after it stopped for want of space.
@@ -87,7 +112,14 @@ pub(crate) struct Shared {
     connections: ConnectionRegistry,
     clock: fn() -> Timestamp,
     certificate_lifetime_secs: u32,
+    recall: RecallRules,
+    quotas: Quotas,
+    turns: Arc<Turns>,
+    streams: Streams,
     log_dir: PathBuf,
+    warning_lists: ArcSwap<WarningLists>,
+    warning_lists_strict: bool,
+    stopping: CancellationToken,
     server_certificate_ends: AtomicI64,
     feeds_open: AtomicU32,
 }
@@ -174,6 +206,26 @@ impl Sighting {
     }
 }
 
+/// The fold of a log, entry by entry; for whoever checks a log without running a hub.
+#[derive(Default)]
+pub struct Folding {
+    views: Views,
+}
+
+impl Folding {
+    /// Folds the next entry.
+    pub fn entry(&mut self, seq: Seq, bytes: &Bytes) -> Result<(), OpenError> {
+        let entry = Entry::decode(bytes.clone()).map_err(|reason| OpenError::Decode { seq: seq.0, reason })?;
+        self.views.apply(&entry);
+        Ok(())
+    }
+
+    /// How many members and indicators the views hold.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.views.roster.members().count(), self.views.indicators.len())
+    }
+}
+
 /// The hub's condition.
 #[derive(Clone, Debug)]
 pub struct Condition {
@@ -188,19 +240,16 @@ pub struct Condition {
 impl Hub {
     /// Folds `log` and starts the sequencer. The thread ends, and closes the log, after [`Hub::close`].
     pub fn open(log: Log, options: HubOptions) -> Result<(Hub, std::thread::JoinHandle<()>), OpenError> {
-        let mut views = Views::default();
+        let mut folding = Folding::default();
         let mut undecodable = None;
         let head = log.head();
         log.reader().replay(
             Seq(0),
             Seq(head.size),
-            &mut |seq, bytes| match Entry::decode(bytes.clone()) {
-                Ok(entry) => {
-                    views.apply(&entry);
-                    ControlFlow::Continue(())
-                }
-                Err(reason) => {
-                    undecodable = Some(OpenError::Decode { seq: seq.0, reason });
+            &mut |seq, bytes| match folding.entry(seq, bytes) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    undecodable = Some(error);
                     ControlFlow::Break(())
                 }
             },
@@ -208,12 +257,17 @@ impl Hub {
         if let Some(error) = undecodable {
             return Err(error);
         }
+        let views = folding.views;
         let HubOptions {
             authority,
             connections,
             cursor_key,
             clock,
             certificate_lifetime_secs,
+            warning_lists,
+            warning_lists_strict,
+            recall,
+            limits,
             log_dir,
             reopen,
         } = options;
@@ -227,12 +281,21 @@ impl Hub {
             connections,
             clock,
             certificate_lifetime_secs,
+            recall,
+            quotas: Quotas::new(limits),
+            turns: Turns::new(processors()),
+            streams: Streams::default(),
             log_dir,
+            warning_lists: ArcSwap::from_pointee(warning_lists),
+            warning_lists_strict,
+            stopping: CancellationToken::new(),
             server_certificate_ends: AtomicI64::default(),
             feeds_open: AtomicU32::default(),
         });
         let (sequencer, thread) = Sequencer::start(log, reopen, shared.clone())?;
-        Ok((Hub { shared, sequencer }, thread))
+        let hub = Hub { shared, sequencer };
+        hub.detach_crashed();
+        Ok((hub, thread))
     }
 
     /// The agent behind a certificate, if it may call now: a member that is active, an agent that is not revoked, a certificate
@@ -269,6 +332,11 @@ impl Hub {
         })
     }
 
+    /// Counts a request of the caller's member until the answer is dropped, or refuses it.
+    pub fn admit_request(&self, caller: &Caller) -> Result<quota::Place, HubError> {
+        self.shared.quotas.take_request(caller.member)
+    }
+
     /// The invitation behind a certificate.
     pub fn authenticate_invitation(&self, certificate: &PeerCertificate) -> Result<InvitationId, HubError> {
         match &certificate.identity {
@@ -295,8 +363,11 @@ impl Hub {
         feed::Feed::open(self.clone(), caller, filter, cursor, limits)
     }
 
-    /// Lets time pass: ends the embargoes and validities that are due. To be called at least once a second.
+    /// Lets time pass: ends the embargoes and validities that are due, and tries a log that stopped for want of space. To be called at least once a second.
     pub async fn tick(&self) -> Result<(), HubError> {
+        if self.condition().read_only.is_some() {
+            self.sequencer.revive();
+        }
         let now = self.now();
         if self.shared.read().indicators.next_due().is_none_or(|due| due > now) {
             return Ok(());
@@ -321,12 +392,11 @@ impl Hub {
     pub fn condition(&self) -> Condition {
         Condition {
             hub_name: self.shared.read().hub_name.clone(),
-            log: self
+            log: *self
                 .shared
                 .log_head
                 .read()
-                .unwrap_or_else(|poisoned| poisoned.into_inner())
-                .clone(),
+                .unwrap_or_else(|poisoned| poisoned.into_inner()),
             read_only: self
                 .shared
                 .read_only
@@ -358,11 +428,20 @@ impl Hub {
 
     /// How full the disk is. Looks at the files: not for a hot path.
     pub fn disk(&self) -> Disk {
-        let free_bytes = rustix::fs::statvfs(&self.shared.log_dir).map(|disk| disk.f_bavail * disk.f_frsize);
         Disk {
             used_bytes: bytes_below(&self.shared.log_dir),
-            free_bytes: free_bytes.unwrap_or_default(),
+            free_bytes: self.shared.free_bytes().unwrap_or_default(),
         }
+    }
+
+    /// Puts other warning lists in the place of the present ones.
+    pub fn set_warning_lists(&self, lists: WarningLists) {
+        self.shared.warning_lists.store(Arc::new(lists));
+    }
+
+    /// Ends all feeds, so that connections can drain. What is in flight may still be written.
+    pub fn end_feeds(&self) {
+        self.shared.stopping.cancel();
     }
 
     /// Writes what is waiting, closes the log, and refuses all further changes.
@@ -380,6 +459,10 @@ impl Hub {
 /// many ids others were given between two of its own.
 fn new_id() -> Uuid {
     Uuid::new_v7(uuid::Timestamp::now(uuid::NoContext))
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn bytes_below(dir: &Path) -> u64 {
@@ -401,6 +484,12 @@ impl Shared {
 
     fn write(&self) -> RwLockWriteGuard<'_, Views> {
         self.views.write().unwrap_or_else(|_| std::process::abort())
+    }
+
+    /// Bytes free where the log lies; none if the system does not say.
+    fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.log_dir).ok()?;
+        Some(disk.f_bavail * disk.f_frsize)
     }
 
     fn set_read_only(&self, reason: Option<String>) {

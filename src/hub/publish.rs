@@ -1,33 +1,32 @@
 //! Publishing, revising and retracting. What needs no state (ids, times, encoding) is done by the callers in parallel; the
 //! sequencer only checks what needs state and stages.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::domain::handling::Handling;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Content, Indicator, State, Text};
 use crate::domain::member::{Role, Standing};
+use crate::domain::observable::Observable;
 use crate::domain::violation::Violation;
 use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
 
 use super::error::HubError;
+use super::guard::{check_share, tightens};
+use super::queue::Lane;
+use super::quota::{Limits, take_room};
 use super::sequencer::{Staged, Verdict};
+use super::turns::ITEMS_PER_TURN;
 use super::views::Views;
 use super::{Caller, Hub, new_id};
+
+pub use super::outcome::{Outcome, Rejection, RejectionCode};
 
 /// Most items in one request.
 pub const ITEMS_MAX: usize = 1_000;
 
 /// Longest request id, in bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
-
-/// A request that retracts more than this share of the member's active indicators needs a second confirmation.
-pub const LARGE_RETRACTION_SHARE: f64 = 0.2;
-
-/// So many may always be retracted without a second confirmation.
-pub const SMALL_RETRACTION_ITEMS_MAX: usize = 20;
 
 /// One draft, checked by the door.
 pub struct Item {
@@ -37,57 +36,6 @@ pub struct Item {
     pub content: Content,
 }
 
-/// What became of one item.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// On disk.
-    Accepted {
-        /// Its id.
-        id: IndicatorId,
-        /// Its revision.
-        revision: u32,
-    },
-    /// It was there already.
-    Duplicate {
-        /// The id that it has.
-        id: IndicatorId,
-        /// Its present revision.
-        revision: u32,
-    },
-    /// Nothing was stored.
-    Rejected(Rejection),
-}
-
-/// Why nothing was stored for one item.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rejection {
-    /// The field and the reason.
-    pub violation: Violation,
-    /// For programs.
-    pub code: RejectionCode,
-    /// When a retry may succeed; none if it cannot.
-    pub retry_after: Option<Duration>,
-}
-
-/// The kinds of rejections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RejectionCode {
-    /// The field is wrong.
-    Invalid,
-    /// What the field names does not exist, or may not be known to the caller.
-    NotFound,
-}
-
-impl From<Violation> for Outcome {
-    fn from(violation: Violation) -> Outcome {
-        Outcome::Rejected(Rejection {
-            violation,
-            code: RejectionCode::Invalid,
-            retry_after: None,
-        })
-    }
-}
-
 /// An item that is ready to be written, should the state allow it.
 struct Prepared {
     entry: Option<(Entry, Bytes)>,
@@ -95,31 +43,46 @@ struct Prepared {
     observable: ObservableId,
     campaign: Box<str>,
     request_id: Box<str>,
+    warnings: Vec<Text<200>>,
 }
 
 impl Hub {
     /// Publishes items; `Err` items are those that the door found wrong. One outcome per item, in order. Once this returns, what
     /// was accepted survives a power cut.
-    pub async fn publish(
-        &self,
-        caller: &Caller,
-        items: Vec<Result<Item, Violation>>,
-    ) -> Result<Vec<Outcome>, HubError> {
+    ///
+    /// The items are asked for one by one, after the member's quota was charged and while it has its turn: a lazy iterator makes the
+    /// door's own work on them part of that.
+    pub async fn publish<I>(&self, caller: &Caller, items: I) -> Result<Vec<Outcome>, HubError>
+    where
+        I: IntoIterator<Item = Result<Item, Violation>>,
+        I::IntoIter: ExactSizeIterator + Send,
+    {
         caller.require(Role::Publisher)?;
+        let mut items = items.into_iter();
+        self.shared.quotas.take_items(caller.member, items.len())?;
         let kind = self.kind_of(caller.member)?;
         let now = self.now();
         let mut prepared: Vec<Result<Prepared, Violation>> = Vec::with_capacity(items.len());
-        for item in items {
-            prepared.push(item.and_then(|item| prepare(caller, kind, now, item)));
+        while items.len() > 0 {
+            {
+                let _turn = self.shared.turns.take(Lane::Member(caller.member)).await?;
+                let piece = items.by_ref().take(ITEMS_PER_TURN);
+                prepared.extend(piece.map(|item| item.and_then(|item| self.prepare(caller, kind, now, item))));
+            }
+            if items.len() > 0 {
+                // Other tasks on this thread must not wait for the whole of a large request.
+                tokio::task::yield_now().await;
+            }
         }
-        let member = caller.member;
+        let (member, limits) = (caller.member, self.shared.quotas.limits());
         self.sequencer
+            .of(member)
             .propose(move |views, staged| {
                 still_active(views, member)?;
                 let outcomes = prepared
                     .iter_mut()
                     .map(|item| match item {
-                        Ok(item) => stage(views, staged, member, item),
+                        Ok(item) => stage(views, staged, (member, &limits), item),
                         Err(violation) => violation.clone().into(),
                     })
                     .collect();
@@ -128,7 +91,8 @@ impl Hub {
             .await
     }
 
-    /// Replaces the content and handling of one of the caller's indicators, made from `expected_revision`.
+    /// Replaces the content and handling of one of the caller's indicators, made from `expected_revision`. `confirm_large` is needed
+    /// where that takes the indicator from somebody, and much was taken back just before.
     pub async fn revise(
         &self,
         caller: &Caller,
@@ -136,14 +100,17 @@ impl Hub {
         expected_revision: u32,
         request_id: Box<str>,
         content: Content,
+        confirm_large: bool,
     ) -> Result<(IndicatorId, u32), HubError> {
         caller.require(Role::Publisher)?;
         let (member, actor, now) = (caller.member, caller.actor(), self.now());
+        let rules = self.shared.recall;
         content
             .handling
             .check_times(now)
             .map_err(|violation| violation.within("draft.handling"))?;
         self.sequencer
+            .of(member)
             .propose(move |views, staged| {
                 still_active(views, member)?;
                 if let Some(answer) = remembered(views, staged, member, &request_id) {
@@ -155,6 +122,10 @@ impl Hub {
                 }
                 check_revisable(&old, &content, expected_revision, state_of(views, id))?;
                 check_audience(views, member, &content.handling)?;
+                let index = views.indicators.find(id);
+                if index.is_some_and(|index| tightens(views, index, &content.handling)) {
+                    check_share(views, staged, &rules, (member, now), 1, confirm_large)?;
+                }
                 let revision = old.revision + 1;
                 let indicator = Indicator {
                     revision,
@@ -191,13 +162,15 @@ impl Hub {
             return Err(Violation::new("reason", "must not be empty: those who hold the indicators are told").into());
         }
         let (member, actor, now) = (caller.member, caller.actor(), self.now());
+        let rules = self.shared.recall;
         self.sequencer
+            .of(member)
             .propose(move |views, staged| {
                 still_active(views, member)?;
                 if ids.iter().any(|id| staged.touched.contains(id)) {
                     return Ok(Verdict::AfterOthers);
                 }
-                check_share(views, member, ids.len(), confirm_large)?;
+                check_share(views, staged, &rules, (member, now), ids.len(), confirm_large)?;
                 let mut outcomes = Vec::with_capacity(ids.len());
                 for (place, id) in ids.iter().enumerate() {
                     outcomes.push(stage_retraction(
@@ -218,6 +191,69 @@ impl Hub {
         own(&self.shared.read(), caller.member, id)
     }
 
+    /// The warning lists that an observable stands on; where the hub is strict, that is a reason to refuse it.
+    fn warnings(&self, observable: &Observable) -> Result<Vec<Text<200>>, Violation> {
+        let warnings = self.shared.warning_lists.load().hits(observable);
+        match warnings.first() {
+            Some(list) if self.shared.warning_lists_strict => {
+                let reason = format!(
+                    "stands on the warning list {:?}: report a page rather than its host",
+                    list.as_str()
+                );
+                Err(Violation::new("draft.raw", reason))
+            }
+            _ => Ok(warnings),
+        }
+    }
+
+    fn prepare(
+        &self,
+        caller: &Caller,
+        publisher_kind: crate::domain::member::MemberKind,
+        now: Timestamp,
+        item: Item,
+    ) -> Result<Prepared, Violation> {
+        let Item { request_id, content } = item;
+        content
+            .handling
+            .check_times(now)
+            .map_err(|violation| violation.within("draft.handling"))?;
+        let warnings = self.warnings(&content.observable)?;
+        let id = IndicatorId(new_id());
+        let observable = content.observable.id();
+        let campaign: Box<str> = content.campaign.as_str().into();
+        let indicator = Indicator {
+            id,
+            publisher: caller.member,
+            publisher_kind,
+            revision: 1,
+            content,
+            published_at: now,
+            revised_at: now,
+            retraction_reason: Text::default(),
+            warnings: warnings.clone(),
+        };
+        let stored = Box::new(StoredIndicator::new(indicator));
+        let event = Event::IndicatorPublished {
+            stored,
+            request_id: request_id.clone(),
+        };
+        let entry = Entry {
+            at: now,
+            actor: caller.actor(),
+            event,
+        };
+        let bytes = entry.encode();
+        Ok(Prepared {
+            entry: Some((entry, bytes)),
+            id,
+            observable,
+            campaign,
+            request_id,
+            warnings,
+        })
+    }
+
     fn kind_of(&self, member: MemberId) -> Result<crate::domain::member::MemberKind, HubError> {
         let views = self.shared.read();
         let member = views.roster.member(member);
@@ -227,53 +263,13 @@ impl Hub {
     }
 }
 
-fn prepare(
-    caller: &Caller,
-    publisher_kind: crate::domain::member::MemberKind,
-    now: Timestamp,
-    item: Item,
-) -> Result<Prepared, Violation> {
-    let Item { request_id, content } = item;
-    content
-        .handling
-        .check_times(now)
-        .map_err(|violation| violation.within("draft.handling"))?;
-    let id = IndicatorId(new_id());
-    let observable = content.observable.id();
-    let campaign: Box<str> = content.campaign.as_str().into();
-    let indicator = Indicator {
-        id,
-        publisher: caller.member,
-        publisher_kind,
-        revision: 1,
-        content,
-        published_at: now,
-        revised_at: now,
-        retraction_reason: Text::default(),
-    };
-    let stored = Box::new(StoredIndicator::new(indicator));
-    let event = Event::IndicatorPublished {
-        stored,
-        request_id: request_id.clone(),
-    };
-    let entry = Entry {
-        at: now,
-        actor: caller.actor(),
-        event,
-    };
-    let bytes = entry.encode();
-    Ok(Prepared {
-        entry: Some((entry, bytes)),
-        id,
-        observable,
-        campaign,
-        request_id,
-    })
-}
-
-fn stage(views: &Views, staged: &mut Staged, member: MemberId, item: &mut Prepared) -> Outcome {
+fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limits), item: &mut Prepared) -> Outcome {
     if let Some((id, revision)) = remembered(views, staged, member, &item.request_id) {
-        return Outcome::Accepted { id, revision };
+        return Outcome::Accepted {
+            id,
+            revision,
+            warnings: item.warnings.clone(),
+        };
     }
     let key = (member, item.observable, item.campaign.clone());
     if let Some(id) = staged.publications.get(&key) {
@@ -303,6 +299,9 @@ fn stage(views: &Views, staged: &mut Staged, member: MemberId, item: &mut Prepar
             retry_after: None,
         });
     }
+    if let Err(rejection) = take_room(views, staged, limits, member, bytes.len()) {
+        return Outcome::Rejected(rejection);
+    }
     if !item.request_id.is_empty() {
         staged.requests.insert((member, item.request_id.clone()), (item.id, 1));
     }
@@ -311,6 +310,7 @@ fn stage(views: &Views, staged: &mut Staged, member: MemberId, item: &mut Prepar
     Outcome::Accepted {
         id: item.id,
         revision: 1,
+        warnings: std::mem::take(&mut item.warnings),
     }
 }
 
@@ -326,7 +326,7 @@ fn remembered(views: &Views, staged: &Staged, member: MemberId, request_id: &str
     Some((views.indicators.record(index).id, revision))
 }
 
-fn still_active(views: &Views, member: MemberId) -> Result<(), HubError> {
+pub(super) fn still_active(views: &Views, member: MemberId) -> Result<(), HubError> {
     let standing = views.roster.member(member).map(|member| member.viewer().standing);
     match standing {
         Some(Standing::Active) => Ok(()),
@@ -415,16 +415,6 @@ fn check_revisable(
     Ok(())
 }
 
-/// A slip that takes back a large share of what a member shares must be meant.
-fn check_share(views: &Views, member: MemberId, count: usize, confirmed: bool) -> Result<(), HubError> {
-    let active = views.indicators.active_of(member);
-    if confirmed || count <= SMALL_RETRACTION_ITEMS_MAX || count as f64 <= active as f64 * LARGE_RETRACTION_SHARE {
-        return Ok(());
-    }
-    let reason = format!("must be set to retract {count} of {active} active indicators at once");
-    Err(Violation::new("confirm_large", reason).into())
-}
-
 fn stage_retraction(
     views: &Views,
     staged: &mut Staged,
@@ -469,5 +459,9 @@ fn stage_retraction(
         actor: actor.clone(),
         event,
     });
-    Outcome::Accepted { id, revision }
+    Outcome::Accepted {
+        id,
+        revision,
+        warnings: Vec::new(),
+    }
 }

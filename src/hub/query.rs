@@ -9,11 +9,12 @@ use crate::domain::member::{Role, Viewer};
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::policy::{self, Release};
 
+use super::assess::{Corroboration, corroboration};
 use super::cursor::{Binding, Position};
 use super::error::HubError;
-use super::feed::passes;
 use super::views::Views;
 use super::views::indicators::RecordIndex;
+use super::views::sight::passes;
 use super::{Caller, Hub, Sighting};
 
 /// Most matches for one value.
@@ -46,6 +47,8 @@ pub struct Matches {
     pub found: Vec<(Relation, Release<Sighting>)>,
     /// Whether there were more than [`MATCHES_MAX`].
     pub truncated: bool,
+    /// What the sources of the observable itself amount to.
+    pub corroboration: Corroboration,
 }
 
 /// A page of indicators.
@@ -84,8 +87,19 @@ pub struct Campaign {
 
 impl Hub {
     /// What is known of an observable: the same one, its account, its host, the host's parents, and networks around an address.
-    pub fn lookup(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Matches>, HubError> {
+    pub async fn lookup(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Matches>, HubError> {
         require_reader(caller)?;
+        let all = self.look_up(caller, observables)?;
+        let releases: Vec<&Release<Sighting>> = all
+            .iter()
+            .flat_map(|matches| &matches.found)
+            .map(|(_, release)| release)
+            .collect();
+        self.disclose(caller.member, releases).await?;
+        Ok(all)
+    }
+
+    fn look_up(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Matches>, HubError> {
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
         let known = |observable: &Option<Observable>| {
@@ -98,15 +112,19 @@ impl Hub {
     }
 
     /// One indicator.
-    pub fn indicator(&self, caller: &Caller, id: IndicatorId) -> Result<Release<Sighting>, HubError> {
+    pub async fn indicator(&self, caller: &Caller, id: IndicatorId) -> Result<Release<Sighting>, HubError> {
         require_reader(caller)?;
-        let views = self.shared.read();
-        let viewer = viewer(&views, caller)?;
-        let found = views
-            .indicators
-            .find(id)
-            .and_then(|index| release(&views, viewer, index));
-        found.ok_or(HubError::NotFound { field: "id" })
+        let found = {
+            let views = self.shared.read();
+            let viewer = viewer(&views, caller)?;
+            views
+                .indicators
+                .find(id)
+                .and_then(|index| release(&views, viewer, index))
+        };
+        let found = found.ok_or(HubError::NotFound { field: "id" })?;
+        self.disclose(caller.member, [&found]).await?;
+        Ok(found)
     }
 
     /// A page of the indicators that pass a filter. A page is full unless it is the last, whatever lies between that the caller
@@ -132,22 +150,18 @@ impl Hub {
             Some(token) => self.shared.sealer.open(token, &binding).ok_or(refused)?,
         };
         let mut releases = Vec::new();
-        loop {
-            let more = self.fill(caller, filter, page_items, &mut position, &mut releases)?;
-            if releases.len() > page_items {
-                // One more than a page was asked for, so that the last page says that it is the last.
-                releases.truncate(page_items);
-                position.scanned = position.base;
-                return Ok(Page {
-                    releases,
-                    next: Some(self.shared.sealer.seal(&position, &binding)),
-                });
-            }
-            if !more {
-                return Ok(Page { releases, next: None });
-            }
+        while self.fill(caller, filter, page_items, &mut position, &mut releases)? && releases.len() <= page_items {
             tokio::task::yield_now().await;
         }
+        let mut next = None;
+        if releases.len() > page_items {
+            // One more than a page was asked for, so that the last page says that it is the last.
+            releases.truncate(page_items);
+            position.scanned = position.base;
+            next = Some(self.shared.sealer.seal(&position, &binding));
+        }
+        self.disclose(caller.member, &releases).await?;
+        Ok(Page { releases, next })
     }
 
     /// Adds to `releases` under one hold of the lock. `position.scanned` is the next record to look at, `position.base` the one
@@ -205,13 +219,13 @@ impl Hub {
     }
 }
 
-fn require_reader(caller: &Caller) -> Result<(), HubError> {
+pub(super) fn require_reader(caller: &Caller) -> Result<(), HubError> {
     caller
         .require(Role::Subscriber)
         .or_else(|error| caller.require(Role::Publisher).map_err(|_| error))
 }
 
-fn viewer<'a>(views: &'a Views, caller: &Caller) -> Result<&'a Viewer, HubError> {
+pub(super) fn viewer<'a>(views: &'a Views, caller: &Caller) -> Result<&'a Viewer, HubError> {
     let member = views.roster.member(caller.member);
     member
         .map(|member| &**member.viewer())
@@ -227,10 +241,19 @@ fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release
 }
 
 fn matches(views: &Views, viewer: &Viewer, asked: &Observable) -> Matches {
-    let mut all = Matches::default();
+    let mut all = Matches {
+        corroboration: corroboration(views, viewer, asked.id()),
+        ..Matches::default()
+    };
     collect(views, viewer, asked.id(), Relation::Exact, &mut all);
     if let Some(account) = asked.account() {
         collect(views, viewer, account.id(), Relation::Exact, &mut all);
+    }
+    // Two dozen names for a v4 address, a hundred for a v6 one: worth it only where networks were published at all.
+    if views.indicators.has_networks() {
+        for network in asked.networks() {
+            collect(views, viewer, network.id(), Relation::Parent, &mut all);
+        }
     }
     for parent in asked.parents() {
         let is_host = Some(parent.value()) == asked.host() && asked.kind() != Kind::Domain;

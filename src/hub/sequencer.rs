@@ -8,27 +8,35 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Seq};
 use crate::log::entry::Entry;
 use crate::log::{AppendError, Head, Log};
 
 use super::error::HubError;
+use super::queue::{Lane, Queue, Refusal};
 use super::views::Views;
+use super::views::storage::Stored;
+use super::views::subscriptions::Key;
 use super::{Reopen, Shared};
-
-/// Most proposals that wait; past that a door is told to come back.
-pub(super) const PROPOSALS_WAITING_MAX: usize = 4_096;
 
 /// Most entries in one durable write.
 const ENTRIES_PER_WRITE_MAX: usize = 8_192;
 
+/// Entries in a durable write after which it takes no more proposals where several members wait. The write is what each of them
+/// waits for, so it stays short; it is long enough that its sync is shared by many.
+const ENTRIES_PER_SHARED_WRITE_MAX: usize = 512;
+
 /// Bytes of entries after which a durable write takes no more proposals.
 const BYTES_PER_WRITE_MAX: usize = 8 << 20;
 
-/// How often a stopped log is tried again, where somebody wants to write.
+/// How often a log that stopped for want of space is tried again.
 const REOPEN_EVERY: Duration = Duration::from_secs(2);
+
+/// The space that a log which stopped for want of it must have before it is tried again: what opening takes, and room to go on.
+/// With less it would stop again at once, having used up the reserve that lets it be opened at all.
+const REOPEN_FREE_BYTES_MIN: u64 = 64 << 20;
 
 /// What a proposal decided.
 pub(super) enum Decision {
@@ -55,6 +63,12 @@ pub(super) struct Staged {
     pub requests: HashMap<(MemberId, Box<str>), (IndicatorId, u32)>,
     /// Indicators revised or retracted.
     pub touched: HashSet<IndicatorId>,
+    /// Subscriptions attached, detached, acknowledged or dropped.
+    pub subscriptions: HashSet<Key>,
+    /// Indicators taken back, by publisher.
+    pub recalled: HashMap<MemberId, usize>,
+    /// What members store besides what the views know.
+    pub stored: HashMap<MemberId, Stored>,
     closed: bool,
 }
 
@@ -80,20 +94,21 @@ impl Staged {
         self.closed && self.entries.is_empty()
     }
 
-    fn is_full(&self) -> bool {
-        self.closed || self.entries.len() >= ENTRIES_PER_WRITE_MAX || self.bytes >= BYTES_PER_WRITE_MAX
+    fn is_full(&self, lanes_waiting: usize) -> bool {
+        let entries_max = if lanes_waiting > 1 {
+            ENTRIES_PER_SHARED_WRITE_MAX
+        } else {
+            ENTRIES_PER_WRITE_MAX
+        };
+        self.closed || self.entries.len() >= entries_max || self.bytes >= BYTES_PER_WRITE_MAX
     }
 }
 
 /// Where proposals are handed in.
 #[derive(Clone)]
 pub(super) struct Sequencer {
-    proposals: mpsc::Sender<Message>,
-}
-
-enum Message {
-    Propose(Proposal),
-    Stop,
+    queue: Arc<Queue<Proposal>>,
+    lane: Lane,
 }
 
 impl Sequencer {
@@ -103,27 +118,58 @@ impl Sequencer {
         reopen: Reopen,
         shared: Arc<Shared>,
     ) -> std::io::Result<(Sequencer, std::thread::JoinHandle<()>)> {
-        let (proposals, waiting) = mpsc::channel(PROPOSALS_WAITING_MAX);
-        let worker = Worker {
+        let queue = Arc::new(Queue::new());
+        let stopped = log.stop().cloned();
+        let mut worker = Worker {
             head: log.head(),
             log: Some(log),
             reopen,
-            reopen_at: Instant::now(),
+            retry: Retry::At(Instant::now()),
             shared,
+            queue: queue.clone(),
         };
+        if let Some(stop) = stopped {
+            // It opened to be read only, for want of space.
+            worker.stop(stop.reason, Retry::At(Instant::now() + REOPEN_EVERY));
+        }
         let thread = std::thread::Builder::new()
             .name("sequencer".into())
-            .spawn(move || worker.run(waiting))?;
-        Ok((Sequencer { proposals }, thread))
+            .spawn(move || worker.run())?;
+        Ok((Sequencer { queue, lane: Lane::Hub }, thread))
+    }
+
+    /// The same, for what a member asks: its proposals wait in its own lane, and the lanes take turns.
+    pub fn of(&self, member: MemberId) -> Sequencer {
+        Sequencer {
+            queue: self.queue.clone(),
+            lane: Lane::Member(member),
+        }
     }
 
     /// Writes what is waiting and ends the thread. What is proposed after is refused.
     pub fn stop(&self) {
-        let proposals = self.proposals.clone();
-        // Full means busy, not stuck: the message finds its place. A thread, for the caller may be on an async worker.
-        if let Err(mpsc::error::TrySendError::Full(stop)) = proposals.try_send(Message::Stop) {
-            std::thread::spawn(move || proposals.blocking_send(stop));
-        }
+        self.queue.close();
+    }
+
+    /// Tries a stopped log again, if it is time. Needed where nobody writes: publishers that are told that the hub is not serving
+    /// stay away.
+    pub fn revive(&self) {
+        // A proposal that changes nothing: whatever is taken from the queue tries. A full queue holds others that do.
+        let nothing: Proposal = Box::new(|_, _| Decision::Ready(Box::new(|_, _| {})));
+        let _ = self.queue.push(self.lane, nothing);
+    }
+
+    /// Hands in a change that nobody waits for. Should it not get through (the hub is closing), it is as if there had been a crash.
+    pub fn cast<F>(&self, mut decide: F)
+    where
+        F: FnMut(&Views, &mut Staged) -> Verdict<()> + Send + 'static,
+    {
+        let proposal: Proposal = Box::new(move |views, staged| match decide(views, staged) {
+            Verdict::AfterOthers => Decision::AfterOthers,
+            Verdict::Done(_) => Decision::Ready(Box::new(|_, _| {})),
+        });
+        // Closed: see above.
+        let _ = self.queue.push_anyhow(self.lane, proposal);
     }
 
     /// Hands in a change and waits for what became of it.
@@ -152,13 +198,17 @@ impl Sequencer {
                 }))
             }
         });
-        match self.proposals.try_send(Message::Propose(proposal)) {
-            Ok(()) => answered.await.unwrap_or(Err(HubError::ShuttingDown)),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(HubError::Exhausted {
-                reason: "too many changes are waiting to be written",
+        let exhausted = |reason| {
+            Err(HubError::Exhausted {
+                reason,
                 retry_after: Duration::from_millis(50),
-            }),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(HubError::ShuttingDown),
+            })
+        };
+        match self.queue.push(self.lane, proposal) {
+            Ok(()) => answered.await.unwrap_or(Err(HubError::ShuttingDown)),
+            Err(Refusal::LaneFull) => exhausted("too many changes of this member are waiting to be written"),
+            Err(Refusal::Full) => exhausted("too many changes are waiting to be written"),
+            Err(Refusal::Closed) => Err(HubError::ShuttingDown),
         }
     }
 }
@@ -184,42 +234,42 @@ struct Worker {
     /// Where the log stood when it was last written.
     head: Head,
     reopen: Reopen,
-    /// Not before then is the log opened anew.
-    reopen_at: Instant,
+    retry: Retry,
     shared: Arc<Shared>,
+    queue: Arc<Queue<Proposal>>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Also where the thread dies of a defect: those who wait are told at once, and nobody waits for ever.
+        self.queue.abandon();
+    }
+}
+
+/// Whether a stopped log may be opened anew.
+enum Retry {
+    /// Not before then.
+    At(Instant),
+    /// Not by this process: after a failed write or sync, the system may show data that it never wrote, so what a fresh open finds
+    /// proves nothing.
+    Never,
 }
 
 impl Worker {
-    fn run(mut self, mut waiting: mpsc::Receiver<Message>) {
+    fn run(mut self) {
         let mut deferred: Option<Proposal> = None;
-        loop {
-            let first = match deferred.take() {
-                Some(proposal) => proposal,
-                None => match waiting.blocking_recv() {
-                    Some(Message::Propose(proposal)) => proposal,
-                    Some(Message::Stop) | None => break,
-                },
-            };
+        while let Some(first) = deferred.take().or_else(|| self.queue.next()) {
             let mut staged = Staged::default();
             let mut completions = Vec::new();
-            let mut stop = false;
             deferred = self.decide(first, &mut staged, &mut completions);
-            while deferred.is_none() && !staged.is_full() && !stop {
-                match waiting.try_recv() {
-                    Ok(Message::Propose(proposal)) => {
-                        deferred = self.decide(proposal, &mut staged, &mut completions);
-                    }
-                    Ok(Message::Stop) => stop = true,
-                    Err(_) => break,
+            while deferred.is_none() && !staged.is_full(self.queue.lanes_waiting()) {
+                match self.queue.try_next() {
+                    Some(proposal) => deferred = self.decide(proposal, &mut staged, &mut completions),
+                    None => break,
                 }
             }
             self.write(staged, completions);
-            if stop {
-                break;
-            }
         }
-        // Those who still wait are told at once: their channels close with the receiver.
-        drop(waiting);
         if let Some(Err(error)) = self.log.take().map(Log::close) {
             tracing::error!(%error, "the log did not close cleanly; the next start will check it");
         }
@@ -261,6 +311,9 @@ impl Worker {
 
     fn append(&mut self, staged: &Staged) -> Result<(), HubError> {
         if staged.entries.is_empty() {
+            if let Err(error) = self.revive() {
+                tracing::debug!(%error, "the log stays stopped");
+            }
             return Ok(());
         }
         self.revive()?;
@@ -278,32 +331,57 @@ impl Worker {
                 tracing::error!(index, max, "an entry is too large for the log");
                 Err(HubError::ReadOnly("an entry is too large for the log".into()))
             }
-            Err(AppendError::Full(stop) | AppendError::Failed(stop)) => Err(self.stop(stop.to_string())),
+            Err(AppendError::Full(stop)) => Err(self.stop(stop.to_string(), Retry::At(Instant::now() + REOPEN_EVERY))),
+            Err(AppendError::Failed(stop)) => Err(self.stop(stop.to_string(), Retry::Never)),
         }
     }
 
     /// Nothing is acknowledged from now on; reads go on from the views. What is on disk is unknown, so the log is closed and only
     /// a fresh open, which checks it, may bring it back.
-    fn stop(&mut self, reason: String) -> HubError {
-        tracing::error!(reason, "the log stopped: the hub is read-only");
+    fn stop(&mut self, reason: String, retry: Retry) -> HubError {
+        let way_back = match retry {
+            Retry::At(_) => "it is tried again as soon as there is space",
+            Retry::Never => "check the disk, then restart the hub",
+        };
+        tracing::error!(reason, way_back, "the log stopped: the hub is read-only");
         self.log = None;
-        self.reopen_at = Instant::now() + REOPEN_EVERY;
+        self.retry = retry;
         self.shared.set_read_only(Some(reason.clone()));
         HubError::ReadOnly(reason)
     }
 
-    /// Opens a stopped log anew, at most every [`REOPEN_EVERY`]. It must stand where it was last acknowledged, or go on from there
-    /// with entries that were written but never acknowledged: those are applied now, for the log has them.
+    /// Opens a stopped log anew, at most every [`REOPEN_EVERY`] and only where there is space again.
     fn revive(&mut self) -> Result<(), HubError> {
         if self.log.is_some() {
             return Ok(());
         }
-        if Instant::now() < self.reopen_at {
-            let reason = "the log is stopped; it will be tried again shortly";
-            return Err(HubError::ReadOnly(reason.into()));
+        match self.retry {
+            Retry::Never => {
+                let reason = "the log is stopped until the hub is restarted";
+                return Err(HubError::ReadOnly(reason.into()));
+            }
+            Retry::At(at) if Instant::now() < at => {
+                let reason = "the log is stopped; it will be tried again shortly";
+                return Err(HubError::ReadOnly(reason.into()));
+            }
+            Retry::At(_) => self.retry = Retry::At(Instant::now() + REOPEN_EVERY),
         }
-        self.reopen_at = Instant::now() + REOPEN_EVERY;
-        let log = (self.reopen)().map_err(|error| HubError::ReadOnly(error.to_string()))?;
+        // What cannot be asked is tried.
+        let free_bytes = self.shared.free_bytes().unwrap_or(u64::MAX);
+        if free_bytes < REOPEN_FREE_BYTES_MIN {
+            let reason = format!("the disk has {free_bytes} bytes free, {REOPEN_FREE_BYTES_MIN} are needed");
+            return Err(HubError::ReadOnly(reason));
+        }
+        let log = (self.reopen)().map_err(|error| {
+            tracing::warn!(%error, "the stopped log could not be opened anew");
+            HubError::ReadOnly(error.to_string())
+        })?;
+        self.go_on(log)
+    }
+
+    /// Goes on with a log that was opened anew. It stands where it was last acknowledged, or has more: entries that were written
+    /// but never acknowledged. Those are applied now.
+    fn go_on(&mut self, log: Log) -> Result<(), HubError> {
         let head = log.head();
         let mut entries = Vec::new();
         let read = log
@@ -325,7 +403,7 @@ impl Worker {
         self.log = Some(log);
         self.shared.after_write(head, ordinal, entries.iter());
         self.shared.set_read_only(None);
-        tracing::info!(size = head.size, "the log is open again: the hub accepts changes");
+        tracing::warn!(size = head.size, "the log is open again: the hub accepts changes");
         Ok(())
     }
 }

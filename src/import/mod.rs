@@ -20,10 +20,14 @@ mod stix1;
 mod stix2;
 mod table;
 
+mod warning_list;
+
 pub use detect::Format;
 pub use limits::{
     CELL_BYTES_MAX, FILE_BYTES_MAX, JSON_NODES_MAX, REPORT_ROWS_MAX, REPORT_TEXT_BYTES_MAX, XML_DEPTH_MAX,
 };
+pub use warning_list::read_warning_list;
+
 pub use row::{Class, Draft, Fate, Outcome, Report, Row, Tally};
 
 use thiserror::Error;

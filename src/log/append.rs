@@ -9,7 +9,7 @@ use rand::RngCore;
 
 use super::batch::{Batch, ENTRY_BYTES_MAX, Stored, VALUE_BYTES_MAX, chain_after};
 use super::epoch::{self, Place, Span};
-use super::error::{AppendError, CloseError, Stop};
+use super::error::{AppendError, CloseError, DiskError, OpenError, Stop};
 use super::merkle::Hash;
 use super::read::LogReader;
 use super::shared::{Body, Epoch};
@@ -60,6 +60,9 @@ impl Log {
     /// [`AppendError::TooLarge`] fails this request alone. Any other error stops the log until it is reopened; whether
     /// the entries are in it then is unknown until then, and either all of them are or none.
     pub fn append(&mut self, entries: &[Bytes]) -> Result<Range<Seq>, AppendError> {
+        if let Err(stop) = self.sealer.look() {
+            self.stop_with(stop);
+        }
         if let Some(stop) = &self.stop {
             return Err(stop.clone().into_append_error());
         }
@@ -119,20 +122,50 @@ impl Log {
         if entries < self.options.epoch_entries_max && bytes < self.options.epoch_bytes_max {
             return;
         }
-        if let Err(reason) = self.begin_epoch() {
-            // The append that came before is durable and stays acknowledged. The old epoch goes on growing, and the
-            // next append tries again; if the disk is to blame, that append will say so.
-            tracing::warn!(%reason, "a new epoch could not be begun");
+        // Whatever comes of it, the append that came before is durable and stays acknowledged.
+        match self.begin_epoch() {
+            Ok(()) => {}
+            // The old epoch goes on growing and the next append tries again, or it waits, readable, for the next
+            // opening to seal it. An append that finds no room itself will say so.
+            Err(OpenError::Disk(error)) if error.is_full() => {
+                tracing::warn!(%error, "no room for the change of epochs");
+            }
+            Err(error) => {
+                self.stop_with(Stop {
+                    full: false,
+                    reason: error.to_string(),
+                });
+            }
         }
     }
 
     /// Begin the next epoch and seal the one before. A crash in between leaves two unsealed epochs, and opening seals
     /// the first.
-    fn begin_epoch(&mut self) -> Result<(), String> {
+    fn begin_epoch(&mut self) -> Result<(), OpenError> {
         let head = self.head();
+        let first = Seq(head.size);
+        if let Err(stop) = self.sealer.finish() {
+            return Err(OpenError::Disk(self.stop_with(stop)));
+        }
         // A sealed epoch beyond the head would look like damage: the head must be on disk first.
-        self.head_file.write_and_sync(&head).map_err(|stop| stop.to_string())?;
-        let (place, store) = epoch::create(&self.shared.log_dir, Seq(head.size)).map_err(|error| error.to_string())?;
+        if let Err(stop) = self.head_file.write_and_sync(&head) {
+            return Err(OpenError::Disk(self.stop_with(stop)));
+        }
+        let (place, store) = match epoch::create(&self.shared.log_dir, first) {
+            Ok(created) => created,
+            Err(error) => {
+                let place = Place::new(&self.shared.log_dir, first);
+                let error = epoch::from_store(error, first, None);
+                if place.dir.exists() {
+                    // Neither begun nor taken back: appends to the old epoch would run into the new one's place.
+                    self.stop_with(Stop {
+                        full: false,
+                        reason: error.to_string(),
+                    });
+                }
+                return Err(error);
+            }
+        };
         let body = Body::Growing(Arc::clone(&store));
         self.shared.view_mut().epochs.push(Epoch {
             place: place.clone(),
@@ -147,26 +180,34 @@ impl Log {
             },
         );
         let span = Span::new(full.place.first, full.chain_before, &self.shared.view().fold);
-        self.shared
-            .seal(&full.place, &full.store, span)
-            .map_err(|error| error.to_string())
+        Ok(self.sealer.start(&self.shared, full.place, full.store, span)?)
+    }
+
+    fn stop_with(&mut self, stop: Stop) -> DiskError {
+        tracing::error!(reason = %stop.reason, "the log stopped");
+        let error = stop.clone().into_disk_error(&self.shared.log_dir);
+        self.stop = Some(stop);
+        error
     }
 
     /// Stop cleanly, so that the next start need not read the log. Readers get
     /// [`ReadError::Closed`](super::ReadError::Closed) from here on.
     pub fn close(self) -> Result<(), CloseError> {
+        // Dropped from the right to the left: the lock goes last.
         let Log {
+            _lock,
+            _closer,
             shared,
             head_file,
             growing,
+            mut sealer,
             stop,
-            _closer,
-            _lock,
             ..
         } = self;
         if let Some(stop) = stop {
             return Err(CloseError::Stopped(stop));
         }
+        sealer.finish().map_err(CloseError::Stopped)?;
         let (head, span) = {
             let view = shared.view();
             (
@@ -195,6 +236,10 @@ fn let_go(mut store: Arc<Store>) -> bool {
             }
             Err(shared) => store = shared,
         }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a blocking room, and nothing tells when the lock is free"
+        )]
         std::thread::sleep(Duration::from_millis(1));
     }
     false

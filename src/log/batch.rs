@@ -235,6 +235,7 @@ fn split(salts: &[u8], body: &Bytes, count: usize) -> Result<Vec<Stored>, BatchE
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::golden;
     use super::*;
 
     fn sample() -> Batch {
@@ -304,5 +305,32 @@ mod tests {
             commitment: whole.commitment(),
         };
         assert_eq!(whole.leaf(), erased.leaf());
+    }
+
+    #[test]
+    fn golden_bytes_of_version_1_are_read_for_ever() {
+        let stored = golden::bytes(include_str!("golden/batch-1-stored.hex"));
+        let whole = |salt: u8, bytes: &'static [u8]| Stored::Whole {
+            salt: [salt; 32],
+            bytes: Bytes::from_static(bytes),
+        };
+        let entries = vec![
+            whole(0xA1, b"first"),
+            Stored::Erased { commitment: [0xB2; 32] },
+            whole(0xC3, b""),
+        ];
+        let batch = Batch {
+            first: Seq(0x0102_0304),
+            values_after: 0x0506,
+            chain_before: [0xD4; 32],
+            entries,
+        };
+        assert_eq!(Batch::decode(batch.first, &stored), Ok(batch.clone()));
+        assert_eq!(batch.encode(), stored, "what is written now must be what version 1 was");
+
+        // How well lz4 packs may change; what it once packed must still be read.
+        let packed = golden::bytes(include_str!("golden/batch-1-lz4.hex"));
+        assert_eq!(packed[5], CODEC_LZ4);
+        assert_eq!(Batch::decode(Seq(7), &packed), Ok(sample()));
     }
 }

@@ -1,8 +1,9 @@
 //! Files and directories: atomic and durable writes, copies, block digests, the lock and the ballast.
-//! It knows nothing of entries, and it never overwrites a file in place.
+//! It knows nothing of entries, and it overwrites a file in place only to put back what was there.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::error::{DiskError, OnDisk};
@@ -51,6 +52,20 @@ pub(super) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), DiskEr
         .on("write", &partial)?;
     fs::rename(&partial, path).on("rename", &partial)?;
     sync_dir(parent(path))
+}
+
+/// Put content back where it was. Blocks that the file has are written over, not given up: on a full disk, those that
+/// are given up may not come back.
+pub(super) fn overwrite(path: &Path, content: &[u8]) -> Result<(), DiskError> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .on("open", path)?;
+    file.write_all_at(content, 0)
+        .and_then(|()| file.set_len(content.len() as u64))
+        .on("put back", path)
 }
 
 /// Rename within one directory, durably.

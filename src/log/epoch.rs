@@ -1,4 +1,4 @@
-//! One epoch of the log: its directory, how it is begun, recovered after a crash, and sealed.
+//! One epoch of the log: its directory, how it is begun and sealed, and the fold that runs over its entries.
 //!
 //! ```text
 //! epochs/00000000000000000000/   the position of the first entry, 20 digits
@@ -68,8 +68,21 @@ impl Place {
         self.dir.join("paused")
     }
 
-    fn before_open(&self) -> PathBuf {
+    pub(super) fn before_open(&self) -> PathBuf {
         self.dir.join("before-open")
+    }
+
+    pub(super) fn before_open_partial(&self) -> PathBuf {
+        self.dir.join("before-open.partial")
+    }
+
+    /// The store that counts while the epoch grows: the copy, if a crash interrupted recovery.
+    pub(super) fn unsealed(&self) -> PathBuf {
+        if self.before_open().exists() {
+            self.before_open()
+        } else {
+            self.active()
+        }
     }
 }
 
@@ -126,149 +139,23 @@ pub(super) fn create(log_dir: &Path, first: Seq) -> Result<(Place, Arc<Store>), 
     let partial = place.dir.with_extension("partial");
     disk::remove_tree(&partial)?;
     std::fs::create_dir(&partial).on("create directory", &partial)?;
-    // The store is opened once to be made, and again under its final name: sled remembers paths.
+    // The first opening makes the store, the second takes the room of its first segment: a disk without that room has
+    // to say so before the epoch exists. The third is under the final name, for sled remembers paths.
+    drop(Store::open(&partial.join("active"))?);
     drop(Store::open(&partial.join("active"))?);
     disk::sync_tree(&partial)?;
     disk::rename(&partial, &place.dir)?;
-    let store = Store::open(&place.active())?;
-    disk::sync_tree(&place.active())?;
-    Ok((place, Arc::new(store)))
-}
-
-/// The store of an epoch that was not sealed, and how many values beyond the head were taken back out.
-pub(super) struct Recovered {
-    pub store: Store,
-    pub values_dropped: usize,
-}
-
-/// Open an epoch that grows, after a clean stop or a crash, and continue `fold` over it.
-pub(super) fn open_growing(place: &Place, fold: &mut Fold, head: &Head) -> Result<Recovered, OpenError> {
-    finish_interrupted_recovery(place)?;
-    // What sealing had begun is done again.
-    disk::remove_tree(&place.sealed())?;
-    if let Some(store) = resume_paused(place, fold, head)? {
-        return Ok(Recovered {
-            store,
-            values_dropped: 0,
-        });
-    }
-    let original = Original::keep(place)?;
-    match recover(place, fold, head) {
-        Ok(recovered) => {
-            original.discard(place)?;
-            Ok(recovered)
-        }
+    let opened = Store::open(&place.active()).and_then(|store| {
+        disk::sync_tree(&place.active())?;
+        Ok(store)
+    });
+    match opened {
+        Ok(store) => Ok((place, Arc::new(store))),
         Err(error) => {
-            original.put_back(place)?;
+            disk::rename(&place.dir, &partial)?;
             Err(error)
         }
     }
-}
-
-/// The way of a clean stop: every byte is as it was left, so nothing has to be read.
-fn resume_paused(place: &Place, fold: &mut Fold, head: &Head) -> Result<Option<Store>, OpenError> {
-    let paused = match Manifest::read(&place.paused())? {
-        Some(Ok(paused)) => paused,
-        // The file saves time and no more: without it, or with a damaged one, the way of a crash reads everything.
-        Some(Err(_)) | None => return Ok(None),
-    };
-    let damaged = |damage: Damage| OpenError::Damaged(damage.in_epoch(place.first));
-    paused.check_files(&place.active())?.map_err(damaged)?;
-    let fold_before = fold.head();
-    if (paused.first, paused.chain_before) != (Seq(fold_before.size), fold_before.chain) {
-        return Err(damaged(
-            Damage::new("the epoch does not continue the one before").at(place.first),
-        ));
-    }
-    if paused.head != *head {
-        let reason = "the head file and the epoch of the clean stop disagree";
-        return Err(damaged(Damage::new(reason).at(Seq(head.size.min(paused.head.size)))));
-    }
-    fold.tree.extend(&paused.tiles, &paused.tail);
-    fold.chain = paused.head.chain;
-    if fold.head() != paused.head {
-        return Err(damaged(Damage::new(
-            "the Merkle root does not match the tiles of the clean stop",
-        )));
-    }
-    // From here on sled writes to the store, so its digests no longer hold: a crash must find no such promise.
-    disk::remove_file(&place.paused())?;
-    Ok(Some(
-        Store::open(&place.active()).map_err(|error| from_store(error, place.first, None))?,
-    ))
-}
-
-fn recover(place: &Place, fold: &mut Fold, head: &Head) -> Result<Recovered, OpenError> {
-    disk::remove_file(&place.paused())?;
-    let store = Store::open(&place.active()).map_err(|error| from_store(error, place.first, None))?;
-    let values_dropped = take_in(&store, place, fold, head)?;
-    if store.has_blobs()? {
-        let damage = Damage::new("a value was moved to a blob file, which power cuts tear");
-        return Err(damage
-            .in_epoch(place.first)
-            .in_file(&place.active().join("blobs"), None)
-            .into());
-    }
-    // Entries beyond the head may still be in the kernel's memory only; the head will soon demand them.
-    store.flush().map_err(|error| from_store(error, place.first, None))?;
-    disk::sync_tree(&place.active())?;
-    Ok(Recovered { store, values_dropped })
-}
-
-/// Read all values in order. Up to the head each must be whole. Beyond it, whole appends are taken over and the rest
-/// removed: it was never acknowledged, and left in place it would stand in the way of the next append.
-fn take_in(store: &Store, place: &Place, fold: &mut Fold, head: &Head) -> Result<usize, OpenError> {
-    let mut append = Vec::new();
-    let mut broken = None;
-    for found in store
-        .scan(place.first)
-        .map_err(|error| from_store(error, place.first, None))?
-    {
-        let at = append.last().map_or(Seq(fold.tree.size()), Batch::end);
-        let batch = found
-            .map_err(|error| from_store(error, place.first, Some(at)))
-            .and_then(|(first, value)| Ok(Batch::decode(first, &value).map_err(|e| Damage::new(e.to_string()).at(at))?))
-            .and_then(|batch| continues(&append, at, batch).map_err(OpenError::Damaged));
-        match batch {
-            Ok(batch) => append.push(batch),
-            Err(error) => {
-                broken = Some(error);
-                break;
-            }
-        }
-        if append.last().is_some_and(|batch| batch.values_after == 0) {
-            for batch in append.drain(..) {
-                fold.push_batch(&batch, head)
-                    .map_err(|damage| damage.in_epoch(place.first))?;
-            }
-        }
-    }
-    let reached = fold.tree.size();
-    if reached < head.size {
-        let missing = Damage::new(format!("{} acknowledged entries are missing", head.size - reached));
-        return Err(broken.unwrap_or(OpenError::Damaged(missing.at(Seq(reached)).in_epoch(place.first))));
-    }
-    remove_from(store, Seq(reached)).map_err(|error| from_store(error, place.first, Some(Seq(reached))))
-}
-
-/// Whether a batch goes on where the values of the same append before it left off.
-fn continues(append: &[Batch], at: Seq, batch: Batch) -> Result<Batch, Damage> {
-    let expected = append.last().map(|last| last.values_after - 1);
-    if batch.first == at && expected.is_none_or(|expected| expected == batch.values_after) {
-        Ok(batch)
-    } else {
-        Err(Damage::new(format!("the next stored value starts at {}", batch.first)).at(at))
-    }
-}
-
-fn remove_from(store: &Store, from: Seq) -> Result<usize, StoreError> {
-    // A damaged value may keep the scan from going on, so keys are taken from the end instead.
-    let mut removed = 0;
-    while let Some((first, _)) = store.value_at(Seq(u64::MAX))?.filter(|(first, _)| *first >= from) {
-        store.remove(first)?;
-        removed += 1;
-    }
-    Ok(removed)
 }
 
 pub(super) fn from_store(error: StoreError, epoch: Seq, at: Option<Seq>) -> OpenError {
@@ -282,64 +169,6 @@ pub(super) fn from_store(error: StoreError, epoch: Seq, at: Option<Seq>) -> Open
             .in_epoch(epoch),
         ),
     }
-}
-
-/// The store as it was before sled opened it after a crash. That open zeroes whatever sled takes for a torn tail, and
-/// what it zeroes cannot be brought back: the evidence must not depend on sled's judgement.
-enum Original {
-    Copy,
-    /// There was no room for a copy on disk. Better this than not to open: a full disk is no damage.
-    InMemory(Vec<(PathBuf, Vec<u8>)>),
-}
-
-impl Original {
-    fn keep(place: &Place) -> Result<Original, DiskError> {
-        let partial = place.dir.join("before-open.partial");
-        disk::remove_tree(&partial)?;
-        let copied = disk::copy_tree(&place.active(), &partial)
-            .and_then(|()| disk::sync_tree(&partial))
-            .and_then(|()| disk::rename(&partial, &place.before_open()));
-        match copied {
-            Ok(()) => Ok(Original::Copy),
-            Err(error) if error.is_full() => {
-                disk::remove_tree(&partial)?;
-                let files = disk::list(&place.active())?.into_iter().filter(|path| path.is_file());
-                let read = |path: PathBuf| std::fs::read(&path).on("read", &path).map(|content| (path, content));
-                Ok(Original::InMemory(files.map(read).collect::<Result<_, _>>()?))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn discard(self, place: &Place) -> Result<(), DiskError> {
-        disk::remove_tree(&place.before_open())
-    }
-
-    fn put_back(self, place: &Place) -> Result<(), DiskError> {
-        match self {
-            Original::Copy => finish_interrupted_recovery(place),
-            Original::InMemory(files) => {
-                for path in disk::list(&place.active())?.into_iter().filter(|path| path.is_file()) {
-                    if files.iter().all(|(kept, _)| *kept != path) {
-                        disk::remove_file(&path)?;
-                    }
-                }
-                files
-                    .iter()
-                    .try_for_each(|(path, content)| std::fs::write(path, content).on("put back", path))?;
-                disk::sync_tree(&place.active())
-            }
-        }
-    }
-}
-
-/// A crash during recovery leaves the copy: the next one starts from it again.
-fn finish_interrupted_recovery(place: &Place) -> Result<(), DiskError> {
-    if place.before_open().exists() {
-        disk::remove_tree(&place.active())?;
-        disk::rename(&place.before_open(), &place.active())?;
-    }
-    Ok(())
 }
 
 /// Everything about an epoch that its manifest says, except for the files.

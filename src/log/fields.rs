@@ -52,3 +52,14 @@ pub(super) fn checked(bytes: &[u8]) -> Option<&[u8]> {
     let (content, crc) = bytes.split_last_chunk::<4>()?;
     (crc32fast::hash(content) == u32::from_le_bytes(*crc)).then_some(content)
 }
+
+#[cfg(test)]
+pub(super) mod golden {
+    //! Golden bytes are kept as hexadecimal text, lines of any length.
+
+    pub(in crate::log) fn bytes(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        digits.chunks(2).map(byte).collect()
+    }
+}

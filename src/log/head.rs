@@ -268,6 +268,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::golden;
     use super::*;
 
     fn head(size: u64) -> Head {
@@ -316,5 +317,18 @@ mod tests {
             std::fs::write(&path, &fresh(&head(5))[..length]).unwrap();
             assert_eq!(read(&path).unwrap(), None, "length {length}");
         }
+    }
+
+    #[test]
+    fn golden_bytes_of_version_1_are_read_for_ever() {
+        let record = golden::bytes(include_str!("golden/head-1.hex"));
+        let mut slot = record.clone();
+        slot.resize(SLOT_BYTES, 0);
+        assert_eq!(decode(&slot), Some((head(5), 0x0102)));
+        assert_eq!(
+            encode(&head(5), 0x0102),
+            record,
+            "what is written now must be what version 1 was"
+        );
     }
 }

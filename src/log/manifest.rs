@@ -183,6 +183,7 @@ impl Manifest {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::golden;
     use super::*;
 
     fn sample() -> Manifest {
@@ -220,5 +221,16 @@ mod tests {
         for length in 0..content.len() {
             assert_eq!(Manifest::decode(&content[..length]), None, "length {length}");
         }
+    }
+
+    #[test]
+    fn golden_bytes_of_version_1_are_read_for_ever() {
+        let content = golden::bytes(include_str!("golden/manifest-1.hex"));
+        assert_eq!(Manifest::decode(&content), Some(sample()));
+        assert_eq!(
+            sample().encode(),
+            content,
+            "what is written now must be what version 1 was"
+        );
     }
 }

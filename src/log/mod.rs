@@ -7,8 +7,8 @@
 //! async worker thread.
 //!
 //! In reading order: `merkle` and `tree` (hashes and proofs), `batch` (the bytes of a value), `store` (sled),
-//! `manifest` and `epoch` (a span of entries on disk), `head` (how far the log reaches), `open`, `append`, `read`,
-//! `verify`. `docs/storage-format.md` specifies the bytes.
+//! `manifest`, `epoch` and `recover` (a span of entries on disk), `head` (how far the log reaches), `open`, `seal`,
+//! `append`, `read`, `verify`. `docs/storage-format.md` specifies the bytes.
 
 pub mod entry;
 
@@ -28,6 +28,8 @@ mod manifest;
 
 mod epoch;
 
+mod recover;
+
 mod head;
 
 mod cache;
@@ -37,6 +39,8 @@ mod error;
 mod shared;
 
 mod open;
+
+mod seal;
 
 mod append;
 
@@ -49,7 +53,7 @@ pub use batch::ENTRY_BYTES_MAX;
 pub use error::{AppendError, CloseError, CreateError, Damage, DiskError, OpenError, ReadError, Stop};
 pub use open::Opening;
 pub use read::{LogReader, Record};
-pub use verify::{Report, VerifyError, verify};
+pub use verify::{Report, VerifyError, verify, verify_each};
 
 use std::sync::Arc;
 
@@ -68,6 +72,10 @@ pub struct Head {
 
 /// How far an append goes before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "the hidden variant is a choice that nobody should make, not a future one"
+)]
 pub enum Durability {
     /// Acknowledged entries survive a power cut.
     Full,
@@ -110,6 +118,7 @@ pub struct Log {
     shared: Arc<shared::Shared>,
     head_file: head::HeadFile,
     growing: append::Growing,
+    sealer: seal::Sealer,
     stop: Option<Stop>,
     opening: Opening,
     _closer: shared::Closer,

@@ -10,9 +10,11 @@ use super::epoch::{self, Fold, Place, Span};
 use super::error::{CreateError, Damage, OnDisk, OpenError};
 use super::head::{self, HeadFile, HeadRecord};
 use super::manifest::Manifest;
+use super::recover::{self, Demand, Keeping};
+use super::seal::Sealer;
 use super::shared::{Body, Closer, Epoch, Shared, View};
 use super::store::StoreError;
-use super::{Head, Log, Options};
+use super::{Head, Log, Options, Stop};
 use crate::domain::id::Seq;
 
 /// What the file FORMAT says. It is written last at creation, so that a log exists as a whole or not at all.
@@ -53,6 +55,8 @@ impl Log {
     }
 
     /// Open a log. Whatever was acknowledged is there, or this is an error and the files are as they were.
+    ///
+    /// On a disk without room for the ballast, the log opens to be read: it is stopped from the start (see [`Log::stop`]).
     pub fn open(dir: &Path, options: Options) -> Result<Log, OpenError> {
         check_format(dir)?;
         let lock = Lock::take(dir).map_err(|error| match error {
@@ -63,17 +67,20 @@ impl Log {
             LockError::Disk(error) => OpenError::Disk(error),
         })?;
         let ballast = Ballast::new(dir, options.ballast_bytes);
-        let opened = match Opened::open(dir, &options) {
+        let opened = match Opened::open(dir, &options, Keeping::OnDisk) {
             Err(OpenError::Disk(error)) if error.is_full() => {
                 ballast.release()?;
-                Opened::open(dir, &options)?
+                Opened::open(dir, &options, Keeping::InMemory)?
             }
             opened => opened?,
         };
+        let mut log = opened.into_log(dir, options, lock);
         if let Err(error) = ballast.fill() {
             tracing::warn!(%error, "no space could be put aside for reopening the log on a full disk");
+            // Appends would use up what is left, and then the log could not even be opened.
+            log.stop = error.is_full().then(|| Stop::from(&error));
         }
-        Ok(opened.into_log(dir, options, lock))
+        Ok(log)
     }
 }
 
@@ -115,7 +122,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
+    fn open(dir: &Path, options: &Options, keeping: Keeping) -> Result<Opened, OpenError> {
         let record = read_head(dir)?;
         let places = Place::all(dir)?;
         let mut opening = Opening {
@@ -125,7 +132,7 @@ impl Opened {
         let mut fold = Fold::empty();
         let mut epochs = Vec::new();
         let mut growing: Option<Growing> = None;
-        for place in places {
+        for (place, next) in with_next(places) {
             continues_at(&place, &fold)?;
             if let Some(before) = growing.take() {
                 seal_left_over(&before, &mut epochs, &fold)?;
@@ -138,8 +145,16 @@ impl Opened {
                 });
                 continue;
             }
-            opening.clean = place.paused().exists();
-            let recovered = epoch::open_growing(&place, &mut fold, &record.head)?;
+            let recovered = recover::open_growing(
+                &place,
+                &mut fold,
+                &Demand {
+                    head: record.head,
+                    next,
+                },
+                keeping,
+            )?;
+            opening.clean = recovered.clean;
             opening.values_dropped += recovered.values_dropped;
             let store = Arc::new(recovered.store);
             epochs.push(Epoch {
@@ -155,7 +170,7 @@ impl Opened {
         reaches(&fold, &record.head)?;
         let head_file = HeadFile::open(&dir.join("head"), &record, options.durability)?;
         opening.entries_taken_over = fold.tree.size() - record.head.size;
-        let stopped = |stop: super::Stop| OpenError::Disk(stop.into_disk_error(&dir.join("head")));
+        let stopped = |stop: Stop| OpenError::Disk(stop.into_disk_error(&dir.join("head")));
         head_file.write_and_sync(&fold.head()).map_err(stopped)?;
         let growing = match growing {
             Some(growing) => growing,
@@ -190,12 +205,24 @@ impl Opened {
             shared,
             head_file,
             growing,
+            sealer: Sealer::default(),
             stop: None,
             opening,
             _closer,
             _lock: lock,
         }
     }
+}
+
+/// Each epoch, and where the one after it starts.
+fn with_next(places: Vec<Place>) -> Vec<(Place, Option<Seq>)> {
+    let nexts: Vec<Option<Seq>> = places
+        .iter()
+        .skip(1)
+        .map(|place| Some(place.first))
+        .chain([None])
+        .collect();
+    places.into_iter().zip(nexts).collect()
 }
 
 fn continues_at(place: &Place, fold: &Fold) -> Result<(), Damage> {
@@ -242,10 +269,17 @@ pub(super) fn sealed(place: &Place, fold: &mut Fold) -> Result<Option<Manifest>,
     Ok(Some(manifest))
 }
 
-/// Seal an epoch that a later one follows: a crash, or a full disk, came between.
+/// Seal an epoch that a later one follows: a crash, or a full disk, came between. On a disk still full it stays as it
+/// is, for it can be read as well; the next opening tries again.
 fn seal_left_over(before: &Growing, epochs: &mut [Epoch], fold: &Fold) -> Result<(), OpenError> {
     let span = Span::new(before.place.first, before.chain_before, fold);
-    let manifest = epoch::seal(&before.place, &before.store, span)?;
+    let manifest = match epoch::seal(&before.place, &before.store, span) {
+        Err(OpenError::Disk(error)) if error.is_full() => {
+            tracing::warn!(%error, "an epoch could not be sealed");
+            return Ok(());
+        }
+        sealed => sealed?,
+    };
     if let Some(epoch) = epochs.last_mut() {
         epoch.body = Body::Sealed(Arc::new(manifest.without_tree()));
     }

@@ -121,7 +121,8 @@ impl LogReader {
         if seq.0 >= size {
             return Err(ReadError::BeyondHead { asked: seq.0, size });
         }
-        merkle::inclusion_path(seq.0, size, &mut |level, index| self.node(level, index))
+        let mut last_tile = None;
+        merkle::inclusion_path(seq.0, size, &mut |level, index| self.node(level, index, &mut last_tile))
     }
 
     /// The proof that the log of `new` entries continues that of `old`: RFC 6962's consistency proof.
@@ -130,13 +131,15 @@ impl LogReader {
         if old > new {
             return Err(ReadError::BeyondHead { asked: old, size: new });
         }
-        merkle::consistency_path(old, new, &mut |level, index| self.node(level, index))
+        let mut last_tile = None;
+        merkle::consistency_path(old, new, &mut |level, index| self.node(level, index, &mut last_tile))
     }
 
     /// The Merkle root of the first `size` entries.
     pub fn root_at(&self, size: u64) -> Result<Hash, ReadError> {
         self.below_head(size)?;
-        merkle::range_root(0, size, &mut |level, index| self.node(level, index))
+        let mut last_tile = None;
+        merkle::range_root(0, size, &mut |level, index| self.node(level, index, &mut last_tile))
     }
 
     fn below_head(&self, asked: u64) -> Result<(), ReadError> {
@@ -148,16 +151,20 @@ impl LogReader {
         }
     }
 
-    fn node(&self, level: u32, index: u64) -> Result<Hash, ReadError> {
+    /// A node of the tree. The leaves of the tile read last are kept, for the nodes of one proof share few tiles.
+    fn node(&self, level: u32, index: u64, last_tile: &mut Option<(u64, Vec<Hash>)>) -> Result<Hash, ReadError> {
         let in_memory = self.shared.view().fold.tree.node(level, index);
-        match in_memory {
-            Some(node) => Ok(node),
-            None => Ok(tree::node_in_tile(
-                level,
-                index,
-                &self.tile_leaves((index << level) / TILE_LEAVES)?,
-            )),
+        if let Some(node) = in_memory {
+            return Ok(node);
         }
+        let tile = (index << level) / TILE_LEAVES;
+        let leaves = match last_tile.take().filter(|(last, _)| *last == tile) {
+            Some((_, leaves)) => leaves,
+            None => self.tile_leaves(tile)?,
+        };
+        let node = tree::node_in_tile(level, index, &leaves);
+        *last_tile = Some((tile, leaves));
+        Ok(node)
     }
 
     fn tile_leaves(&self, tile: u64) -> Result<Vec<Hash>, ReadError> {

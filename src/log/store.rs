@@ -10,8 +10,10 @@
 //!   to three times. A sealed store spreads its values over small trees, each below ten, and writes each once.
 
 use std::fs::File;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::disk;
 use super::error::{DiskError, OnDisk};
@@ -25,6 +27,10 @@ const RUN_VALUES_MAX: usize = 8;
 
 /// sled's own page cache, for each open store. Decoded batches are cached above, so little is gained by more.
 const PAGE_CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How long opening waits for an earlier handle of this process to let go.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+const LOCK_WAIT_STEP: Duration = Duration::from_millis(2);
 
 /// Why the store gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -51,14 +57,7 @@ pub(super) struct Store {
 impl Store {
     /// Open the store in `dir`, or make one. sled itself does not tell these apart: the caller does.
     pub(super) fn open(dir: &Path) -> Result<Store, StoreError> {
-        let db = guarded(dir, || {
-            sled::Config::new()
-                .path(dir)
-                .segment_size(SEGMENT_BYTES)
-                .cache_capacity(PAGE_CACHE_BYTES)
-                .flush_every_ms(None)
-                .open()
-        })?;
+        let db = open_when_let_go(dir)?;
         let path = dir.join("db");
         let data = File::open(&path).on("open", &path)?;
         let runs = guarded(dir, || runs(&db))?;
@@ -147,6 +146,34 @@ impl Drop for Store {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
         }
     }
+}
+
+/// sled closes in the background: a task that still holds the file keeps its lock for a moment. No other process can
+/// hold it, for the lock of the whole log is ours.
+fn open_when_let_go(dir: &Path) -> Result<sled::Db, StoreError> {
+    let config = sled::Config::new()
+        .path(dir)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(PAGE_CACHE_BYTES)
+        .flush_every_ms(None);
+    let waited_from = Instant::now();
+    loop {
+        match guarded(dir, || config.open()) {
+            Err(StoreError::Disk(error)) if is_lock_held(&error) && waited_from.elapsed() < LOCK_WAIT_MAX => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a blocking room, and nothing tells when the lock is free"
+                )]
+                std::thread::sleep(LOCK_WAIT_STEP);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// sled gives this error no kind of its own.
+fn is_lock_held(error: &DiskError) -> bool {
+    error.source.kind() == io::ErrorKind::Other && error.source.to_string().contains("could not acquire lock")
 }
 
 fn runs(db: &sled::Db) -> sled::Result<Vec<(u64, sled::Tree)>> {

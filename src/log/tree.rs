@@ -76,8 +76,8 @@ impl Tree {
         }
     }
 
-    /// The root of a complete subtree, if what is in memory tells it: a tile or more, or leaves of the tail. Otherwise it
-    /// is [`node_in_tile`] of the leaves of its tile.
+    /// The root of a complete subtree, if memory tells it: a tile or more, or leaves of the tail. Otherwise it is
+    /// [`node_in_tile`] of the leaves of its tile.
     pub(super) fn node(&self, level: u32, index: u64) -> Option<Hash> {
         if let Some(height) = level.checked_sub(TILE_LEVEL) {
             return self.levels.get(height as usize)?.get(index as usize).copied();

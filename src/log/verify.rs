@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::Head;
 use super::batch::Batch;
 use super::disk::{self, Lock, LockError};
@@ -31,6 +33,11 @@ pub type VerifyError = OpenError;
 
 /// Check the log in `dir`, which must not be in use. The first thing that is wrong is the error.
 pub fn verify(dir: &Path) -> Result<Report, VerifyError> {
+    verify_each(dir, &mut |_, _| {})
+}
+
+/// As [`verify`], and hand each entry that was not erased to `visit`, in order, once its batch was found whole.
+pub fn verify_each(dir: &Path, visit: &mut dyn FnMut(Seq, &Bytes)) -> Result<Report, VerifyError> {
     check_format(dir)?;
     let _lock = Lock::take(dir).map_err(|error| match error {
         LockError::Held { holder } => OpenError::Locked {
@@ -49,6 +56,7 @@ pub fn verify(dir: &Path) -> Result<Report, VerifyError> {
         fold: Fold::empty(),
         head: record.head,
         entries_erased: 0,
+        visit,
     };
     let places = Place::all(dir)?;
     for place in &places {
@@ -69,13 +77,14 @@ pub fn verify(dir: &Path) -> Result<Report, VerifyError> {
     })
 }
 
-struct Checked {
+struct Checked<'a> {
     fold: Fold,
     head: Head,
     entries_erased: u64,
+    visit: &'a mut dyn FnMut(Seq, &Bytes),
 }
 
-impl Checked {
+impl Checked<'_> {
     fn epoch(&mut self, dir: &Path, place: &Place) -> Result<(), VerifyError> {
         let in_epoch = |damage: Damage| OpenError::Damaged(damage.in_epoch(place.first));
         if place.first.0 != self.fold.tree.size() {
@@ -85,7 +94,7 @@ impl Checked {
         let (path, manifest) = match Manifest::read(&place.manifest())? {
             Some(manifest) => (place.sealed(), Some(manifest.map_err(in_epoch)?)),
             None => (
-                place.active(),
+                place.unsealed(),
                 Manifest::read(&place.paused())?.transpose().map_err(in_epoch)?,
             ),
         };
@@ -117,12 +126,15 @@ impl Checked {
     fn entries(&mut self, dir: &Path, place: &Place, path: &Path) -> Result<(), VerifyError> {
         let scratch = Scratch::of(dir, path)?;
         let broken = |error, at| from_store(error, place.first, at);
-        let store = Store::open(&scratch.0).map_err(|error| broken(error, None))?;
+        let store = Store::open(&scratch.0).map_err(|error| broken(error, Some(place.first)))?;
         if store.has_blobs()? {
             let damage = Damage::new("a value was moved to a blob file, which power cuts tear");
             return Err(damage.in_epoch(place.first).into());
         }
-        for found in store.scan(place.first).map_err(|error| broken(error, None))? {
+        for found in store
+            .scan(place.first)
+            .map_err(|error| broken(error, Some(place.first)))?
+        {
             let at = Seq(self.fold.tree.size());
             let batch = found
                 .map_err(|error| broken(error, Some(at)))
@@ -132,7 +144,7 @@ impl Checked {
                 });
             let beyond_head = at.0 >= self.head.size;
             match batch.and_then(|batch| Ok(self.fold.push_batch(&batch, &self.head).map(|()| batch)?)) {
-                Ok(batch) => self.entries_erased += batch.entries.iter().filter(|e| e.bytes().is_none()).count() as u64,
+                Ok(batch) => self.visit_batch(at, &batch),
                 // What is torn beyond the head was never acknowledged: opening drops it.
                 Err(_) if beyond_head => break,
                 Err(OpenError::Damaged(damage)) => return Err(damage.in_epoch(place.first).into()),
@@ -140,6 +152,17 @@ impl Checked {
             }
         }
         Ok(())
+    }
+}
+
+impl Checked<'_> {
+    fn visit_batch(&mut self, first: Seq, batch: &Batch) {
+        for (place, entry) in batch.entries.iter().enumerate() {
+            match entry.bytes() {
+                Some(bytes) => (self.visit)(Seq(first.0 + place as u64), bytes),
+                None => self.entries_erased += 1,
+            }
+        }
     }
 }
 

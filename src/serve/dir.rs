@@ -104,7 +104,8 @@ impl HubDir {
         let ends = |keys: &KeyAndChain| chain_not_after(&keys.chain_pem).ok();
         let fresh_enough =
             |keys: &KeyAndChain| ends(keys).is_some_and(|end| end > now.plus_secs(RENEW_SERVER_BEFORE_SECS));
-        let keys = match held.filter(fresh_enough) {
+        let same_hosts = read(self.tls().join("hosts")).is_ok_and(|held| held == hosts.join("\n"));
+        let keys = match held.filter(|keys| same_hosts && fresh_enough(keys)) {
             Some(keys) => keys,
             None => self.write_server_certificate(authority, hosts, now)?,
         };
@@ -124,6 +125,7 @@ impl HubDir {
             write_private(&path, bytes.as_bytes()).map_err(|source| ServeError::File { path, source })
         };
         // A crash between the two leaves a pair that does not fit; the next start replaces both, for they do not load.
+        write("hosts", &hosts.join("\n"))?;
         write("server.key", &keys.key_pem)?;
         write("server.pem", &keys.chain_pem)?;
         Ok(keys)

@@ -1,5 +1,7 @@
 //! Creates a hub: its authority, secrets, log, and the first admin's profile.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -85,7 +87,7 @@ pub fn init(request: &InitRequest) -> Result<Initialised, InitError> {
     let dir = HubDir::new(&request.dir);
     create_empty(&request.dir)?;
     for folder in [dir.ca(), dir.tls(), dir.secret(), dir.admin()] {
-        std::fs::create_dir(&folder).map_err(|source| InitError::File { path: folder, source })?;
+        create_private_dir(&folder).map_err(|source| InitError::File { path: folder, source })?;
     }
     let at = now();
     let authority = Authority::create(&dir.ca(), &trust_domain, name.as_str(), at)?;
@@ -113,11 +115,19 @@ fn create_empty(path: &Path) -> Result<(), InitError> {
         path: path.to_owned(),
         source,
     };
-    std::fs::create_dir_all(path).map_err(failed)?;
+    match path.is_dir() {
+        true => {}
+        false => create_private_dir(path).map_err(failed)?,
+    }
     match std::fs::read_dir(path).map_err(failed)?.next() {
-        None => Ok(()),
+        // The log is for the hub alone: other users of the machine are none of its members.
+        None => std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed),
         Some(_) => Err(InitError::Exists(path.to_owned())),
     }
+}
+
+fn create_private_dir(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// The trust domain is made from the hub's name; it names the hub in certificates and is never looked up.

@@ -23,10 +23,12 @@ use tower::ServiceExt;
 use crate::hub::Hub;
 use crate::pki::{ConnectionRegistry, Identity, Peer, PeerCertificate, TrustDomain, peer_certificate};
 
+use super::first_bytes::{Counted, Received};
+
 /// A handshake that takes longer is dropped.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(4);
 
-/// Request headers that take longer drop the connection.
+/// Request headers that take longer drop the connection, and so does silence after the handshake.
 const HEADERS_MAX: Duration = Duration::from_secs(4);
 
 /// How long a connection that was cut may still end its streams in order.
@@ -149,10 +151,13 @@ async fn serve(stream: TlsStream<TcpStream>, peer: Peer, door: &Door) {
         router.clone().oneshot(request)
     });
     let builder = http();
-    let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let received = Received::default();
+    let stream = TokioIo::new(Counted::new(stream, received.clone()));
+    let serving = builder.serve_connection(stream, TowerToHyperService::new(service));
     tokio::pin!(serving);
     tokio::select! {
         ended = serving.as_mut() => return log_end(ended),
+        () = received.too_little_after(HEADERS_MAX) => return refused("protocol", &"the peer said nothing in time"),
         () = cut.cancelled() => {}
         () = door.stopping.cancelled() => {}
     }

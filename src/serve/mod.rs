@@ -1,9 +1,11 @@
 //! Wires the rooms: listeners, clock, shutdown. The only place that knows them all.
 
 mod dir;
+mod first_bytes;
 mod init;
 mod listener;
 mod metrics_listener;
+mod warning_lists;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::domain::id::Timestamp;
+use crate::hub::recall::RecallRules;
 use crate::hub::{Hub, HubOptions};
 use crate::log::{Log, Options};
 use crate::pki::{Authority, AuthorityError, ConnectionLimits, ConnectionRegistry, TlsError};
@@ -26,6 +29,9 @@ pub use init::{InitError, InitRequest, Initialised, init};
 
 /// How often time passes in the hub.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How often the server's certificate is looked at, and replaced where its end is near.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(86_400);
 
 /// Why the hub did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -135,22 +141,17 @@ pub async fn run_with(
     dir.tell_admin(bound);
     on_ready(bound);
 
-    tokio::pin!(stop);
-    loop {
-        tokio::select! {
-            () = &mut stop => break,
-            () = reload() => match dir.server_tls(&authority, &config.hosts, now()) {
-                Ok((fresh, ends)) => {
-                    tls.store(fresh);
-                    hub.set_server_certificate_ends(ends);
-                    tracing::info!("certificates were read anew");
-                }
-                Err(error) => tracing::error!(%error, "certificates were not read anew; the old ones stay"),
-            },
-        }
-    }
+    until_stopped(stop, &mut reload, || {
+        let (fresh, ends) = dir.server_tls(&authority, &config.hosts, now())?;
+        tls.store(fresh);
+        hub.set_server_certificate_ends(ends);
+        hub.set_warning_lists(warning_lists::load(config.warning_lists.as_deref()));
+        Ok(())
+    })
+    .await;
     tracing::info!("stopping: no new connections, open requests may end");
     stopping.cancel();
+    hub.end_feeds();
     let drained = tokio::time::timeout(Duration::from_secs(config.drain_secs), async {
         let _ = accepting.await;
     });
@@ -165,6 +166,28 @@ pub async fn run_with(
     }
     close(hub, sequencer).await;
     Ok(())
+}
+
+/// Waits for the stop; meanwhile reads certificates when asked, and daily, for the server's own must be replaced in time.
+async fn until_stopped(
+    stop: impl Future<Output = ()>,
+    reload: &mut impl FnMut() -> ReloadSignal,
+    mut read_certificates: impl FnMut() -> Result<(), ServeError>,
+) {
+    tokio::pin!(stop);
+    let mut daily = tokio::time::interval(CERTIFICATE_CHECK);
+    daily.tick().await;
+    loop {
+        tokio::select! {
+            () = &mut stop => return,
+            () = reload() => {}
+            _ = daily.tick() => {}
+        }
+        match read_certificates() {
+            Ok(()) => tracing::info!("certificates were read anew"),
+            Err(error) => tracing::error!(%error, "certificates were not read anew; the old ones stay"),
+        }
+    }
 }
 
 /// Drops the last handle that this function knows of, and waits for the log to close.
@@ -194,6 +217,15 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
         cursor_key: dir.cursor_key()?,
         clock: now,
         certificate_lifetime_secs: config.certificate_lifetime_secs,
+        warning_lists: warning_lists::load(config.warning_lists.as_deref()),
+        warning_lists_strict: config.warning_lists_strict,
+        recall: RecallRules {
+            confirm_secs: config.recall_confirm_secs,
+            large_share: config.large_retraction_share,
+            large_floor: config.large_retraction_floor,
+            large_window_secs: config.large_retraction_window_secs,
+        },
+        limits: quotas(&config.limits),
         log_dir: dir.log(),
         reopen: reopener(dir.log(), log_options),
     };
@@ -206,6 +238,25 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
         authority,
         connections,
     })
+}
+
+fn quotas(limits: &crate::config::Limits) -> crate::hub::quota::Limits {
+    let crate::config::Limits {
+        publish_items_per_sec_per_member,
+        publish_burst_items_per_member,
+        requests_in_flight_per_member_max,
+        feeds_per_member_max,
+        indicators_per_member_max,
+        bytes_per_member_max,
+    } = *limits;
+    crate::hub::quota::Limits {
+        publish_items_per_sec: publish_items_per_sec_per_member,
+        publish_burst_items: publish_burst_items_per_member,
+        requests_in_flight_max: requests_in_flight_per_member_max,
+        feeds_max: feeds_per_member_max,
+        indicators_max: indicators_per_member_max,
+        bytes_max: bytes_per_member_max,
+    }
 }
 
 fn reopener(path: PathBuf, options: Options) -> Box<dyn FnMut() -> Result<Log, crate::log::OpenError> + Send> {
@@ -225,6 +276,45 @@ async fn tick(hub: Hub, connections: ConnectionRegistry, stopping: CancellationT
             tracing::warn!(%error, "time could not be written to the log");
         }
     }
+}
+
+/// What an offline check found whole.
+pub struct Verified {
+    /// Of the log.
+    pub log: crate::log::Report,
+    /// Members in the views.
+    pub members: usize,
+    /// Indicators in the views.
+    pub indicators: usize,
+}
+
+/// Why a hub's record does not pass.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The log is damaged, in use, or missing.
+    #[error(transparent)]
+    Log(#[from] crate::log::VerifyError),
+    /// An entry cannot be folded.
+    #[error(transparent)]
+    Fold(#[from] crate::hub::OpenError),
+}
+
+/// Checks the hub in `dir` offline: derives every hash, the Merkle root and all views again. The first bad entry is the error.
+pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
+    let mut folding = crate::hub::Folding::default();
+    let mut folded = Ok(());
+    let log = crate::log::verify_each(&HubDir::new(dir).log(), &mut |seq, bytes| {
+        if folded.is_ok() {
+            folded = folding.entry(seq, bytes);
+        }
+    })?;
+    folded?;
+    let (members, indicators) = folding.counts();
+    Ok(Verified {
+        log,
+        members,
+        indicators,
+    })
 }
 
 /// The directory of a hub, if `path` is one.

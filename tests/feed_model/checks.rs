@@ -19,7 +19,7 @@ impl World<'_> {
     pub(super) fn check_each_indicator(&mut self) -> Result<(), String> {
         for (viewer, caller) in self.callers.iter().enumerate() {
             for item in &self.oracle.items {
-                let found = self.stage.hub.hub().indicator(caller, item.id);
+                let found = self.wait(async |hub| hub.hub().indicator(caller, item.id).await);
                 let found = found
                     .map(|release| (release.body().revision, release.body().state))
                     .ok();
@@ -76,7 +76,7 @@ impl World<'_> {
     pub(super) fn check_lookups(&self) -> Result<(), String> {
         let asked: Vec<_> = VALUES.iter().map(|value| Observable::parse(value).ok()).collect();
         for (viewer, caller) in self.callers.iter().enumerate() {
-            let answers = self.stage.hub.hub().lookup(caller, &asked);
+            let answers = self.wait(async |hub| hub.hub().lookup(caller, &asked).await);
             let answers = answers.map_err(|error| format!("the look-up was refused: {error}"))?;
             for (value, answer) in answers.into_iter().enumerate() {
                 let found: BTreeSet<_> = answer.found.iter().map(|(_, release)| release.body().id).collect();

@@ -6,6 +6,7 @@ use clearinghouse::domain::handling::Handling;
 use clearinghouse::domain::id::{IndicatorId, Timestamp};
 use clearinghouse::domain::indicator::{Confidence, Content, State};
 use clearinghouse::domain::member::Standing;
+use clearinghouse::domain::violation::Violation;
 use clearinghouse::hub::Caller;
 use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::publish::{Outcome, RejectionCode};
@@ -256,8 +257,8 @@ impl World<'_> {
         }
         let items = sent
             .iter()
-            .map(|(_, content)| Ok(drafts::item(content.clone())))
-            .collect();
+            .map(|(_, content)| Ok::<_, Violation>(drafts::item(content.clone())))
+            .collect::<Vec<_>>();
         let caller = self.callers[owner].clone();
         let outcomes = self.wait(async |hub| hub.hub().publish(&caller, items).await);
         if self.oracle.members[owner].standing != Standing::Active {
@@ -282,7 +283,7 @@ impl World<'_> {
         match (repeated, foreign, outcome) {
             (Some(held), _, Outcome::Duplicate { id, revision }) if held == (id, revision) => Ok(()),
             (None, true, Outcome::Rejected(rejection)) if rejection.code == RejectionCode::NotFound => Ok(()),
-            (None, false, Outcome::Accepted { id, revision: 1 }) => {
+            (None, false, Outcome::Accepted { id, revision: 1, .. }) => {
                 self.oracle.items.push(Item {
                     id,
                     owner,
@@ -312,7 +313,7 @@ impl World<'_> {
         };
         let content = content(&said, VALUES[said.value], handling);
         let caller = self.callers[owner].clone();
-        let revised = self.wait(async |hub| hub.hub().revise(&caller, id, revision, "".into(), content).await);
+        let revised = self.wait(async |hub| hub.hub().revise(&caller, id, revision, "".into(), content, true).await);
         let author = &self.oracle.members[owner];
         let item = &mut self.oracle.items[at];
         let foreign = !said.terms.groups.is_subset(&author.groups);

@@ -63,6 +63,7 @@ pub fn content(value: &str, handling: Handling) -> Content {
         evidence: Vec::new(),
         handling,
         hash_quality: 0,
+        independent: false,
     }
 }
 

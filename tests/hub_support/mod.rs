@@ -14,10 +14,13 @@ use clearinghouse::domain::agent::AgentName;
 use clearinghouse::domain::id::{GroupId, MemberId, Timestamp};
 use clearinghouse::domain::indicator::Text;
 use clearinghouse::domain::member::{MemberKind, Name, Role, Roles, Standing};
+use clearinghouse::domain::warning::WarningLists;
 use clearinghouse::hub::error::HubError;
+use clearinghouse::hub::recall::RecallRules;
+use clearinghouse::hub::roster::Asked;
 use clearinghouse::hub::roster::Enrolment;
 use clearinghouse::hub::{CURSOR_KEY_LEN, Caller, Hub, HubOptions};
-use clearinghouse::log::entry::{Entry, Event};
+use clearinghouse::log::entry::{CertificateIssued, Entry, Event};
 use clearinghouse::log::{Durability, Log, Options};
 use clearinghouse::pki::{Authority, ConnectionLimits, ConnectionRegistry, new_key_and_csr};
 use tempfile::TempDir;
@@ -52,6 +55,7 @@ impl TestHub {
                 name: name("Operator"),
                 kind: MemberKind::Research,
             },
+            Event::CertificateIssued(Box::new(certificate_of(&admin))),
         ];
         let at = clock.now();
         let entries: Vec<_> = events
@@ -92,13 +96,16 @@ impl TestHub {
     /// Admits a member, and gives a caller for it that has every role but admin.
     pub async fn member(&self, member_name: &str, kind: MemberKind) -> Caller {
         let card = self.hub().add_member(&self.admin, name(member_name), kind).await;
-        caller(card.expect("a new member").id, [Role::Publisher, Role::Subscriber])
+        caller(
+            done(card.expect("a new member")).id,
+            [Role::Publisher, Role::Subscriber],
+        )
     }
 
     /// Makes a group of members.
     pub async fn group(&self, group_name: &str, members: &[MemberId]) -> GroupId {
         let group = self.hub().create_group(&self.admin, name(group_name)).await;
-        let group = group.expect("a new group").id;
+        let group = done(group.expect("a new group")).id;
         for member in members {
             let joined = self.hub().add_to_group(&self.admin, group, *member).await;
             joined.expect("a member joins");
@@ -124,7 +131,7 @@ impl TestHub {
         let agent: AgentName = agent.parse().expect("a name for an agent");
         let invited = self.hub().invite(&self.admin, member, agent, roles, 3_600).await;
         let keys = new_key_and_csr().expect("a key");
-        let (invitation, _token) = invited.expect("an invitation");
+        let (invitation, _token) = done(invited.expect("an invitation"));
         let enrolled = self.hub().enroll(invitation, &keys.csr_pem).await;
         enrolled.expect("a certificate")
     }
@@ -153,6 +160,21 @@ pub fn caller(member: MemberId, roles: impl IntoIterator<Item = Role>) -> Caller
         agent: "agent".parse().expect("a name for an agent"),
         roles: roles.into_iter().collect(),
         certificate_ends: Timestamp(i64::MAX),
+    }
+}
+
+/// What the log holds of an agent that enrolled: who changes the roster must be known to it.
+fn certificate_of(caller: &Caller) -> CertificateIssued {
+    CertificateIssued {
+        member: caller.member,
+        agent: caller.agent.clone(),
+        roles: caller.roles,
+        serial: vec![1],
+        not_before: Clock::START,
+        not_after: caller.certificate_ends,
+        public_key_sha256: [0; 32],
+        invitation: None,
+        certificate: Vec::new(),
     }
 }
 
@@ -191,10 +213,22 @@ fn open(log: Log, dir: &Path, clock: &Clock) -> (Hub, JoinHandle<()>) {
         cursor_key: CURSOR_KEY,
         clock: clock.function(),
         certificate_lifetime_secs: 86_400,
+        recall: RecallRules::DEFAULT,
+        warning_lists: WarningLists::default(),
+        warning_lists_strict: false,
+        limits: clearinghouse::hub::quota::Limits::DEFAULT,
         log_dir: log_path,
         reopen: Box::new(move || Log::open(&again, log_options())),
     };
     Hub::open(log, options).expect("the log can be folded")
+}
+
+/// What was asked for, of a hub whose one admin needs no second.
+fn done<T>(asked: Asked<T>) -> T {
+    match asked {
+        Asked::Done(done) => done,
+        Asked::Pending(_) => panic!("a change waits for a second admin"),
+    }
 }
 
 /// One authority for all hubs of a test program: keys are slow to make.

@@ -78,10 +78,7 @@ impl World<'_> {
     fn look_up(&mut self) {
         let values = VALUES.iter().chain(&["unknown.example"]);
         let asked: Vec<_> = values.map(|value| Observable::parse(value).ok()).collect();
-        let answers = self
-            .hub()
-            .lookup(&self.observer, &asked)
-            .expect("the observer may look up");
+        let answers = wait(self.hub().lookup(&self.observer, &asked)).expect("the observer may look up");
         for answer in answers {
             let found: Vec<_> = answer
                 .found
@@ -119,13 +116,10 @@ impl World<'_> {
     fn try_id(&mut self) {
         let nobody = IndicatorId(Uuid::now_v7());
         let id = self.secret.last().map_or(nobody, |held| held.id);
-        let got = self
-            .hub()
-            .indicator(&self.observer, id)
-            .map(|release| sighted(&release));
+        let got = wait(self.hub().indicator(&self.observer, id)).map(|release| sighted(&release));
         let own = self.hub().own(&self.observer, id).map(|indicator| indicator.revision);
         let content = self.content(0, 0, Rules::open(Tlp::Green));
-        let revised = wait(self.hub().revise(&self.observer, id, 1, "".into(), content));
+        let revised = wait(self.hub().revise(&self.observer, id, 1, "".into(), content, true));
         let reason = drafts::text("no longer held");
         let retracted = wait(self.hub().retract(&self.observer, vec![id], reason, false));
         self.tell("id of another", (got, own, revised, retracted));

@@ -138,9 +138,13 @@ impl Pair {
         let item = |number| {
             let mut content = drafts::content("example.com", rules.clone().handling().expect("handling that holds"));
             content.campaign = drafts::text(&format!("{campaigns} {number}"));
-            Ok::<Item, _>(drafts::item(content))
+            Ok::<Item, clearinghouse::domain::violation::Violation>(drafts::item(content))
         };
-        let outcomes = wait(self.hub.hub().publish(&self.platform, (0..count).map(item).collect()));
+        let outcomes = wait(
+            self.hub
+                .hub()
+                .publish(&self.platform, (0..count).map(item).collect::<Vec<_>>()),
+        );
         let id = |outcome| match outcome {
             Outcome::Accepted { id, .. } => id,
             other => panic!("{other:?}"),
@@ -165,11 +169,7 @@ fn a_look_up_is_truncated_by_what_may_be_seen_alone() {
     let pair = Pair::new();
     let look_up = || {
         let asked = [Observable::parse("example.com").ok()];
-        let answers = pair
-            .hub
-            .hub()
-            .lookup(&pair.observer, &asked)
-            .expect("the observer may look up");
+        let answers = wait(pair.hub.hub().lookup(&pair.observer, &asked)).expect("the observer may look up");
         (answers[0].found.len(), answers[0].truncated)
     };
     pair.publish(MATCHES_MAX - 1, &Rules::open(Tlp::Green), "open");

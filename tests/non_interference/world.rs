@@ -404,7 +404,10 @@ impl World<'_> {
     fn revise(&self, held: Held, rules: Rules) -> Held {
         let content = self.content(held.value, held.campaign, rules);
         let author = &self.others[held.owner];
-        let revised = wait(self.hub().revise(author, held.id, held.revision, "".into(), content));
+        let revised = wait(
+            self.hub()
+                .revise(author, held.id, held.revision, "".into(), content, true),
+        );
         let revision = revised.map_or(held.revision, |(_, revision)| revision);
         Held { revision, ..held }
     }

@@ -57,10 +57,13 @@ class Scenario:
         self.invitation_is_spent()
         self.batch_has_one_result_per_item()
         self.reader_resumes_without_a_gap()
+        self.stream_answers_in_order()
+        self.look_up_finds_the_host()
         self.reader_copy_omits_the_audience()
         self.government_lane_is_closed()
         self.retraction_reaches_the_mirror()
         self.errors_name_the_field()
+        self.agent_renews_over_its_connection()
         self.strangers_get_no_answer()
 
     def invitation_opens_enrolment_only(self):
@@ -100,9 +103,9 @@ class Scenario:
 
     def batch_has_one_result_per_item(self):
         drafts = [
-            self.draft("hxxps://masthead-one[.]example/story"),
-            self.draft("masthead-two.example", tlp="TLP_UNSPECIFIED"),
-            self.draft("masthead-three.example", confidence=70),
+            self.draft("hxxps://masthead-one[.]example[.]org/story"),
+            self.draft("masthead-two.example.org", tlp="TLP_UNSPECIFIED"),
+            self.draft("masthead-three.example.org", confidence=70),
         ]
         results = self.publish(drafts, "first")
         outcomes = [result.WhichOneof("outcome") for result in results]
@@ -118,7 +121,7 @@ class Scenario:
         came = client.follow(self.api, self.channels["reader"], mirror, lambda mirror: mirror.live)
         expect("a new subscriber is given what there is", set(came) == set(self.first), came)
         held = mirror.cursor
-        missed = [self.draft(f"missed-{at}.example") for at in range(250)]
+        missed = [self.draft(f"missed-{at}.example.org") for at in range(250)]
         ids = [result.accepted.id for result in self.publish(missed, "missed")]
         came = client.follow(self.api, self.channels["reader"], mirror, lambda mirror: set(ids) <= set(mirror.indicators))
         expect("who was away misses nothing and gets nothing twice", sorted(came) == sorted(ids), len(came))
@@ -137,9 +140,30 @@ class Scenario:
         expect("another member's cursor is refused", client.reason(error) == "CURSOR_REFUSED", error)
         self.mirror = mirror
 
+    def stream_answers_in_order(self):
+        stub = self.api.publish_grpc.PublishServiceStub(self.channels["publisher"])
+        item = lambda at: self.api.publish.PublishItem(request_id=f"stream-{at}", draft=self.draft(f"stream-{at}.example.org"))
+        requests = (self.api.publish.PublishStreamRequest(items=[item(at), item(at + 1)]) for at in range(0, 200, 2))
+        ids = [result.accepted.id for answer in stub.PublishStream(requests, timeout=30) for result in answer.results]
+        query = self.query("publisher")
+        first, last = (query.GetIndicator(self.api.query.GetIndicatorRequest(id=id), timeout=10).indicator
+                       for id in (ids[0], ids[-1]))
+        expect("a stream publishes all that it is given", len(set(ids)) == 200, len(ids))
+        expect("and answers in order", (first.observable.value, last.observable.value)
+               == ("stream-0.example.org", "stream-199.example.org"), (first.observable, last.observable))
+
+    def look_up_finds_the_host(self):
+        values = ["hxxps://STREAM-7[.]example[.]org/any/path", "never-published.example.org"]
+        request = self.api.query.LookupRequest(values=values)
+        found, unknown = self.query("reader").Lookup(request, timeout=10).results
+        by_host = [(match.relation, match.indicator.observable.value) for match in found.matches]
+        host = self.api.query.MatchRelation.Value("MATCH_RELATION_HOST")
+        expect("a defanged URL finds what is known of its host", by_host == [(host, "stream-7.example.org")], found)
+        expect("what nobody published is not found", not unknown.matches, unknown)
+
     def reader_copy_omits_the_audience(self):
         named = [self.members["reader"].id, self.members["government"].id]
-        result = self.publish([self.draft("named-readers.example", tlp="TLP_AMBER", member_ids=named)], "named")[0]
+        result = self.publish([self.draft("named-readers.example.org", tlp="TLP_AMBER", member_ids=named)], "named")[0]
         self.amber = result.accepted.id
         get = lambda name: self.query(name).GetIndicator(
             self.api.query.GetIndicatorRequest(id=self.amber), timeout=10).indicator
@@ -179,8 +203,20 @@ class Scenario:
 
     def publish_as_reader(self):
         stub = self.api.publish_grpc.PublishServiceStub(self.channels["reader"])
-        item = self.api.publish.PublishItem(draft=self.draft("not-mine.example"))
+        item = self.api.publish.PublishItem(draft=self.draft("not-mine.example.org"))
         return stub.Publish(self.api.publish.PublishRequest(items=[item]), timeout=10)
+
+    def agent_renews_over_its_connection(self):
+        key_pem, csr_pem = client.new_key_and_csr()
+        stub = self.api.membership_grpc.MembershipServiceStub(self.channels["reader"])
+        answer = stub.RenewCertificate(self.api.membership.RenewCertificateRequest(csr_pem=csr_pem), timeout=10)
+        renewed = client.Credentials(answer.certificate_chain_pem.encode(), key_pem, self.ca_pem)
+        with renewed.channel(self.hub) as channel:
+            self.channels["reader"] = channel
+            mirror = client.Mirror()
+            mirror.cursor = self.mirror.cursor
+            client.follow(self.api, channel, mirror, lambda mirror: mirror.live)
+            expect("a renewed certificate goes on with the old cursor", mirror.live)
 
     def strangers_get_no_answer(self):
         tls = grpc.ssl_channel_credentials(root_certificates=self.ca_pem)

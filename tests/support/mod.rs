@@ -2,6 +2,9 @@
 //! that writes ends with.
 #![allow(dead_code, missing_docs)]
 
+pub mod child;
+pub mod disk;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -26,7 +29,12 @@ pub fn small_epochs(entries: u64) -> Options {
     }
 }
 
-/// The entry that belongs at position `seq`: its number and about 400 bytes that compress as real ones do.
+/// Every so many entries, one is bulky.
+const BULKY_EVERY: u64 = 16;
+const BULKY_BYTES: usize = 24 * 1024;
+
+/// The entry that belongs at position `seq`: its number and about 400 bytes that compress as real ones do, and now and
+/// then a bulky one.
 pub fn entry(seq: u64) -> Bytes {
     let mut state = seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut text = format!("{seq:020} https://");
@@ -37,7 +45,17 @@ pub fn entry(seq: u64) -> Bytes {
         text.push_str(&format!("{:08x}", state >> 32));
     }
     text.push_str(&".example/disinformation/campaign".repeat(3));
-    Bytes::from(text)
+    let mut bytes = text.into_bytes();
+    if seq % BULKY_EVERY == BULKY_EVERY - 1 {
+        // Noise, which no compression shrinks: such entries make the files grow fast.
+        bytes.extend((0..BULKY_BYTES / 8).flat_map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state ^ (state >> 29)).to_be_bytes()
+        }));
+    }
+    Bytes::from(bytes)
 }
 
 pub fn entries(from: u64, count: u64) -> Vec<Bytes> {
@@ -126,4 +144,29 @@ fn sha256(parts: &[&[u8]]) -> [u8; 32] {
         .fold(sha2::Sha256::new(), |hash, part| hash.chain_update(part))
         .finalize()
         .into()
+}
+
+/// A number from the environment, to make a test as long as one likes.
+pub fn knob(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// Open after a crash: everything acknowledged is there, in order, and nothing that was never appended.
+pub fn check_recovered(dir: &Path, options: Options, acknowledged: u64) -> u64 {
+    let log = Log::open(dir, options).unwrap_or_else(|error| panic!("open after {acknowledged}: {error}"));
+    let size = log.head().size;
+    assert!(
+        size >= acknowledged,
+        "{} of {acknowledged} acknowledged entries are lost",
+        acknowledged - size
+    );
+    let mut next = 0;
+    let replay = log.reader().replay(Seq(0), Seq(size), &mut |seq, bytes| {
+        assert_eq!((seq, bytes), (Seq(next), &entry(next)));
+        next += 1;
+        ControlFlow::Continue(())
+    });
+    replay.unwrap();
+    assert_eq!(next, size);
+    size
 }

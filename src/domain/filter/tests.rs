@@ -38,6 +38,7 @@ fn indicator(kind: Kind, value: &str) -> Indicator {
         evidence: Vec::new(),
         handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
         hash_quality: 0,
+        independent: false,
     };
     Indicator {
         id: IndicatorId(Uuid::from_u128(3)),
@@ -48,6 +49,7 @@ fn indicator(kind: Kind, value: &str) -> Indicator {
         published_at: Timestamp(0),
         revised_at: Timestamp(0),
         retraction_reason: Text::default(),
+        warnings: Vec::new(),
     }
 }
 

@@ -23,6 +23,7 @@ fn content(kind: Kind, value: &str) -> Content {
         evidence: Vec::new(),
         handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
         hash_quality: 0,
+        independent: false,
     }
 }
 
@@ -225,6 +226,7 @@ fn policy_looks_at_the_indicator_that_it_is_given() {
         published_at: Timestamp(0),
         revised_at: Timestamp(0),
         retraction_reason: Text::default(),
+        warnings: Vec::new(),
     };
     let subject = crate::domain::policy::Subject::of(&indicator, State::Embargoed);
     assert_eq!(

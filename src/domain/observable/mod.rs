@@ -144,6 +144,23 @@ impl Observable {
         parents
     }
 
+    /// The networks around the address that this observable is or lies on, narrowest first; none for a name.
+    pub fn networks(&self) -> Vec<Observable> {
+        let Some(address) = self.host().and_then(|host| host.trim_matches(['[', ']']).parse().ok()) else {
+            return Vec::new();
+        };
+        let kind = match address {
+            std::net::IpAddr::V4(_) => Kind::Ipv4Network,
+            std::net::IpAddr::V6(_) => Kind::Ipv6Network,
+        };
+        network::around(address)
+            .map(|value| Observable {
+                kind,
+                value: value.into(),
+            })
+            .collect()
+    }
+
     /// The account that a URL (or a host such as `name.medium.com`) leads to.
     pub fn account(&self) -> Option<Observable> {
         match self.kind {

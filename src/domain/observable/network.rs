@@ -1,9 +1,9 @@
 //! Networks, autonomous systems and telephone numbers: what is numbered and announced. Refuses networks so wide that
 //! one of them would cover a good part of the world.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Invalid;
 
@@ -47,6 +47,20 @@ pub(super) fn ipv6_network(text: &str) -> Result<String, Invalid> {
     }
 }
 
+/// The networks that hold an address and can be indicators, narrowest first.
+pub(super) fn around(address: IpAddr) -> impl Iterator<Item = String> {
+    let (longest, shortest) = match address {
+        IpAddr::V4(_) => (32, IPV4_PREFIX_BITS_MIN),
+        IpAddr::V6(_) => (128, IPV6_PREFIX_BITS_MIN),
+    };
+    let network = move |bits| {
+        IpNet::new(address, bits)
+            .ok()
+            .map(|network| network.trunc().to_string())
+    };
+    (shortest..=longest).rev().filter_map(network)
+}
+
 /// `AS` and the number.
 pub(super) fn asn(text: &str) -> Result<String, Invalid> {
     let upper = text.to_ascii_uppercase();
@@ -85,6 +99,7 @@ pub(super) fn phone(text: &str) -> Result<String, Invalid> {
     // The parser takes off what it holds for a trunk prefix, as the 0 in `+44 (0)20`, but also the first digit of some
     // numbers that start like one. So its form counts only if it is a valid number, and its own.
     match shortened {
+        (number, _) if number == digits => Ok(number),
         (number, Validity::Valid) if e164(&number).is_some_and(|(again, _)| again == number) => Ok(number),
         _ => Ok(digits),
     }

@@ -7,10 +7,14 @@ use icu_properties::props::GeneralCategory;
 use super::Invalid;
 use super::clean::is_space;
 
+/// The longest word that is looked at, in bytes, well over the bound of the value: sorting thousands of marks into
+/// normal form is work that a peer could ask for in each message.
+const HASHTAG_BYTES_READ_MAX: usize = 4 * 1024;
+
 /// Step 4 of rule N: `#` and word characters, case-folded.
 pub(super) fn hashtag(text: &str) -> Option<String> {
     let word = text.strip_prefix('#').or_else(|| text.strip_prefix('\u{ff03}'))?;
-    if word.is_empty() || !word.chars().all(is_word) {
+    if word.is_empty() || word.len() > HASHTAG_BYTES_READ_MAX || !word.chars().all(is_word) {
         return None;
     }
     let folded = fold(word);

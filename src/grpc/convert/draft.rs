@@ -1,8 +1,9 @@
 //! What peers send: drafts and filters, checked field by field.
 
+use crate::domain::assessment::{Assessment, AssessmentVerdict, ClaimReview};
 use crate::domain::filter::Filter;
 use crate::domain::handling::{Audience, Embargo, Handling, Tlp};
-use crate::domain::id::{GroupId, MemberId};
+use crate::domain::id::{GroupId, MemberId, Timestamp};
 use crate::domain::indicator::{Code, Confidence, Content, Evidence, Severity, Tag, Targets, Text, Ttp, Verdict};
 use crate::domain::member::MemberKind;
 use crate::domain::observable::{Kind, Observable};
@@ -35,6 +36,7 @@ pub fn draft(draft: wire::IndicatorDraft) -> Result<Content, Violation> {
         evidence,
         handling,
         hash_quality,
+        independent,
     } = draft;
     let observable = observable(&raw, kind)?;
     let first_seen = first_seen.map(|time| moment("first_seen", time)).transpose()?;
@@ -45,6 +47,7 @@ pub fn draft(draft: wire::IndicatorDraft) -> Result<Content, Violation> {
     let handling = handling.ok_or_else(|| Violation::new("handling", "must be given: who may see it?"))?;
     Ok(Content {
         hash_quality: quality(&observable, hash_quality)?,
+        independent,
         observable,
         raw: Text::parse("raw", &raw)?,
         verdict: optional(&Verdict::ALL, "verdict", verdict)?.unwrap_or(Verdict::Suspected),
@@ -170,6 +173,38 @@ fn handling(handling: wire::Handling) -> Result<Handling, Violation> {
     };
     handling.expires_at = expires_at.map(|time| moment("expires_at", time)).transpose()?;
     Ok(handling)
+}
+
+/// An assessment without its author and time, which are not the peer's to say.
+pub fn assessment_draft(request: wire::AssessRequest) -> Result<Assessment, Violation> {
+    let wire::AssessRequest {
+        indicator_id,
+        verdict,
+        independent,
+        note,
+        claim_review,
+        government_release,
+    } = request;
+    let claim_review = claim_review.map(|review| {
+        let wire::ClaimReview {
+            url,
+            rating,
+            language,
+            claim,
+        } = review;
+        ClaimReview::new(&url, &rating, &language, &claim).map_err(|violation| violation.within("claim_review"))
+    });
+    Ok(Assessment {
+        indicator: id("indicator_id", &indicator_id)?,
+        member: MemberId(uuid::Uuid::nil()),
+        member_kind: MemberKind::Platform,
+        verdict: required(&AssessmentVerdict::ALL, "verdict", verdict)?,
+        independent,
+        note: Text::parse("note", &note)?,
+        claim_review: claim_review.transpose()?,
+        government_release,
+        made_at: Timestamp::default(),
+    })
 }
 
 /// A filter, or its first violation with the field's path within it.

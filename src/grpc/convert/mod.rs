@@ -1,6 +1,8 @@
 //! Wire to domain and back. Every message is taken apart field by field, so that a new field is a compile error here.
 
 mod draft;
+mod membership;
+mod recall;
 mod reply;
 
 use crate::domain::id::Timestamp;
@@ -10,8 +12,13 @@ use crate::domain::violation::Violation;
 
 use super::wire;
 
-pub use draft::{draft, filter};
-pub use reply::{agent, campaign, digest, group, indicator_parts, member, observable, outcome, relation, removal};
+pub use draft::{assessment_draft, draft, filter};
+pub use membership::{asked, member_event, pending};
+pub use recall::{recall, subscription};
+pub use reply::{
+    agent, assessment, campaign, corroboration, digest, disclosure, disclosure_count, group, indicator_parts, member,
+    observable, outcome, relation, removal,
+};
 
 /// The number of `item` on the wire: its place in `all`, from 1. A test holds that the generated enums agree.
 fn number<T: PartialEq>(all: &[T], item: &T) -> i32 {

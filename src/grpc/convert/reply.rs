@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 
+use crate::domain::assessment::{Assessment, AssessmentVerdict};
 use crate::domain::indicator::State;
 use crate::domain::member::{MemberKind, Role, Standing};
 use crate::domain::observable::Observable;
 use crate::domain::policy::Release;
 use crate::hub::Sighting;
+use crate::hub::assess::Corroboration;
 use crate::hub::digest::Digest;
+use crate::hub::disclosure::{DisclosureCard, DisclosureCount};
 use crate::hub::feed::RemovalReason;
 use crate::hub::publish::{Outcome, Rejection, RejectionCode};
 use crate::hub::query::{Campaign, Relation};
@@ -74,9 +77,10 @@ pub fn digest(digest: Digest) -> wire::Digest {
 pub fn outcome(outcome: Outcome) -> wire::PublishResult {
     use wire::publish_result::Outcome as Wire;
     let outcome = match outcome {
-        Outcome::Accepted { id, revision } => Wire::Accepted(wire::Accepted {
+        Outcome::Accepted { id, revision, warnings } => Wire::Accepted(wire::Accepted {
             id: id.to_string(),
             revision,
+            warnings: warnings.iter().map(|name| name.as_str().to_owned()).collect(),
         }),
         Outcome::Duplicate { id, revision } => Wire::Duplicate(wire::Duplicate {
             id: id.to_string(),
@@ -90,6 +94,7 @@ pub fn outcome(outcome: Outcome) -> wire::PublishResult {
             let code = match code {
                 RejectionCode::Invalid => "INVALID",
                 RejectionCode::NotFound => "NOT_FOUND",
+                RejectionCode::Quota => "QUOTA",
             };
             let retry_after_ms = retry_after.map_or(0, |delay| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX));
             Wire::Rejected(wire::Rejected {
@@ -133,6 +138,81 @@ pub fn agent(card: &AgentCard) -> wire::Agent {
         certificate_serial: card.serial.iter().map(|byte| format!("{byte:02x}")).collect(),
         certificate_expires_at: Some(time(card.expires_at)),
         revoked_at: card.revoked_at.map(time),
+    }
+}
+
+/// What the sources of an observable amount to.
+pub fn corroboration(corroboration: Corroboration) -> wire::Corroboration {
+    let Corroboration { observers, disputes } = corroboration;
+    wire::Corroboration {
+        observers,
+        disputes,
+        contested: disputes > 0,
+    }
+}
+
+/// An assessment.
+pub fn assessment(assessment: &Assessment) -> wire::Assessment {
+    let Assessment {
+        indicator,
+        member,
+        member_kind,
+        verdict,
+        independent,
+        note,
+        claim_review,
+        government_release,
+        made_at,
+    } = assessment;
+    wire::Assessment {
+        indicator_id: indicator.to_string(),
+        member_id: member.to_string(),
+        member_kind: number(&MemberKind::ALL, member_kind),
+        verdict: number(&AssessmentVerdict::ALL, verdict),
+        independent: *independent,
+        note: note.as_str().to_owned(),
+        claim_review: claim_review.as_ref().map(|review| wire::ClaimReview {
+            url: review.url().to_owned(),
+            rating: review.rating().to_owned(),
+            language: review.language().as_str().to_owned(),
+            claim: review.claim().to_owned(),
+        }),
+        government_release: *government_release,
+        made_at: Some(time(*made_at)),
+    }
+}
+
+/// A count of crossings.
+pub fn disclosure_count(count: DisclosureCount) -> wire::DisclosureCount {
+    let DisclosureCount {
+        agency,
+        publisher,
+        campaign,
+        month,
+        indicators,
+    } = count;
+    wire::DisclosureCount {
+        agency_id: agency.to_string(),
+        publisher_id: publisher.to_string(),
+        campaign,
+        month,
+        indicators,
+    }
+}
+
+/// One crossing.
+pub fn disclosure(card: DisclosureCard) -> wire::Disclosure {
+    let DisclosureCard {
+        indicator,
+        agency,
+        campaign,
+        at,
+    } = card;
+    wire::Disclosure {
+        indicator_id: indicator.to_string(),
+        agency_id: agency.to_string(),
+        campaign,
+        disclosed_at: Some(time(at)),
     }
 }
 

@@ -8,11 +8,12 @@ use crate::domain::member::Viewer;
 use crate::domain::policy::{self, Release};
 
 use super::super::Sighting;
-use super::super::cursor::Position;
+use super::super::cursor::{Phase, Position};
 use super::super::digest::Digest;
 use super::super::views::indicators::{Indicators, Record, RecordIndex, Version};
 use super::super::views::roster::MemberRecord;
-use super::{RemovalReason, passes};
+use super::super::views::sight::{Sight, Span, passes};
+use super::RemovalReason;
 
 /// The moments of one pass, and who looks.
 pub(super) struct Pass<'a> {
@@ -25,6 +26,9 @@ pub(super) struct Pass<'a> {
     goal: u32,
     again: bool,
     from_start: bool,
+    phase: Phase,
+    /// When earlier streams of a durable subscription may have brought what its cursor does not cover.
+    earlier: Vec<Span>,
 }
 
 /// An indicator that may be seen, in the version that was the newest when it was gathered.
@@ -64,7 +68,7 @@ impl Dealt {
 
 /// Whether a pass scans from the first touch: other rights reach back to everything that was published before, and so does what is
 /// owed.
-pub(super) fn starts_over(member: &MemberRecord, position: &Position) -> bool {
+fn starts_over(member: &MemberRecord, position: &Position) -> bool {
     position.again || member.rights_changed(position.base..position.goal)
 }
 
@@ -74,7 +78,11 @@ impl<'a> Pass<'a> {
         member: &'a MemberRecord,
         filter: &'a Filter,
         position: &Position,
+        earlier: &[Span],
     ) -> Pass<'a> {
+        let earlier = earlier
+            .iter()
+            .filter_map(|span| span.within(position.base, position.goal));
         let at = |ordinal| member.viewer_at(ordinal).map(|viewer| &**viewer);
         Pass {
             indicators,
@@ -86,7 +94,15 @@ impl<'a> Pass<'a> {
             goal: position.goal,
             again: position.again,
             from_start: starts_over(member, position),
+            phase: position.phase,
+            earlier: earlier.collect(),
         }
+    }
+
+    /// The touch that each phase begins with. It follows from the position alone, so that a pass that is resumed begins its next
+    /// phase where it would have.
+    pub fn start(&self) -> u32 {
+        if self.from_start { 0 } else { self.base }
     }
 
     /// What the touch `ordinal` comes to. Changes nothing, so it can be asked again.
@@ -103,16 +119,23 @@ impl<'a> Pass<'a> {
         let Some(at_goal) = record.at(self.goal) else {
             return dealt;
         };
+        // The greater part of all touches: nothing to take back.
+        if self.phase == Phase::Removals && record.published_at() >= self.base && self.earlier.is_empty() {
+            return dealt;
+        }
         let at_base = record.at(self.base);
-        let goes_at = match self.from_start {
-            true => at_base.map(|version| version.ordinal),
-            false => record.first_since(self.base).map(|version| version.ordinal),
+        let goes_at = match at_base.filter(|_| self.from_start) {
+            Some(version) => Some(version.ordinal),
+            None => record.first_since(self.base).map(|version| version.ordinal),
         };
         if ordinal != at_goal.ordinal && Some(ordinal) != goes_at {
             return dealt;
         }
         let is = self.sees(self.at_goal, at_goal);
-        if is && ordinal != at_goal.ordinal || !is && Some(ordinal) != goes_at {
+        if matches!((self.phase, is), (Phase::Removals, true) | (Phase::Upserts, false))
+            || is && ordinal != at_goal.ordinal
+            || !is && Some(ordinal) != goes_at
+        {
             return dealt;
         }
         let was = at_base.filter(|version| self.sees(self.at_base, version));
@@ -130,7 +153,11 @@ impl<'a> Pass<'a> {
                 None => dealt.owes = self.lacks_right_to(at_goal),
             }
         }
-        if was.is_some() && (!is || changed || self.again) {
+        let is_held = match was {
+            Some(_) => !is || changed || self.again,
+            None => !is && self.may_have_come_before(record),
+        };
+        if is_held {
             dealt.change = Some(Change::Remove(record.id, self.removal_reason(record)));
         }
         dealt
@@ -169,6 +196,17 @@ impl<'a> Pass<'a> {
     /// asked here, for without the right it is not the member's to know.
     fn lacks_right_to(&self, version: &Version) -> bool {
         !self.sees(Some(self.member.viewer()), version)
+    }
+
+    /// Whether an earlier stream may have brought the indicator after the moment that the cursor stands for: the line was out,
+    /// and the program ended before it stored the cursor.
+    fn may_have_come_before(&self, record: &Record) -> bool {
+        let sight = Sight {
+            indicators: self.indicators,
+            member: self.member,
+            filter: self.filter,
+        };
+        self.earlier.iter().any(|span| sight.saw_within(record, *span))
     }
 
     fn sees(&self, viewer: Option<&Viewer>, version: &Version) -> bool {

@@ -11,6 +11,7 @@ use crate::domain::handling::Handling;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Indicator, State};
 use crate::domain::member::MemberKind;
+use crate::domain::observable::Kind;
 use crate::domain::policy::Subject;
 use crate::log::entry::{StoredIndicator, decode_indicator, encode_audience};
 
@@ -46,6 +47,8 @@ pub struct Version {
     /// Where it stands in its life.
     pub state: State,
     class: u32,
+    /// Whether the publisher says that it saw it itself.
+    pub independent: bool,
     /// As it is sent to readers, without state and audience.
     pub body: Bytes,
 }
@@ -54,6 +57,8 @@ pub struct Version {
 pub struct Record {
     /// Its id.
     pub id: IndicatorId,
+    /// What it speaks of.
+    pub observable: ObservableId,
     campaign: u32,
     next_of_observable: u32,
     /// When its state changes by itself.
@@ -73,18 +78,26 @@ impl Record {
         }
     }
 
+    /// The touch that published it.
+    pub fn published_at(&self) -> u32 {
+        self.past.first().unwrap_or(&self.current).ordinal
+    }
+
+    /// All versions, newest first.
+    pub fn versions(&self) -> impl Iterator<Item = &Version> {
+        std::iter::once(&self.current).chain(self.past.iter().rev())
+    }
+
     /// The first version made at `ordinal` or later.
     pub fn first_since(&self, ordinal: u32) -> Option<&Version> {
-        let newest_first = std::iter::once(&self.current).chain(self.past.iter().rev());
-        newest_first.take_while(|version| version.ordinal >= ordinal).last()
+        self.versions().take_while(|version| version.ordinal >= ordinal).last()
     }
 
     /// Where its life is over: the last version before the end, and the one that ended it (the expiry, where it was retracted
     /// after that).
     pub fn end(&self) -> Option<(&Version, &Version)> {
         let over = |version: &&Version| matches!(version.state, State::Retracted | State::Expired);
-        let newest_first = std::iter::once(&self.current).chain(self.past.iter().rev());
-        let end = newest_first.take_while(over).last()?;
+        let end = self.versions().take_while(over).last()?;
         Some((self.at(end.ordinal)?, end))
     }
 }
@@ -102,6 +115,7 @@ pub struct Indicators {
     by_observable: HashMap<ObservableId, RecordIndex>,
     due: BTreeSet<(Timestamp, RecordIndex)>,
     active_by_publisher: HashMap<MemberId, u64>,
+    has_networks: bool,
 }
 
 impl Indicators {
@@ -156,6 +170,11 @@ impl Indicators {
         &self.classes[version.class as usize]
     }
 
+    /// Whether two versions are decided alike.
+    pub fn is_handled_alike(&self, one: &Version, other: &Version) -> bool {
+        one.class == other.class && one.state == other.state
+    }
+
     /// What policy looks at in a version.
     pub fn subject(&self, version: &Version) -> Subject<'_> {
         let class = self.class(version);
@@ -186,6 +205,11 @@ impl Indicators {
             .ok()
     }
 
+    /// Whether an indicator ever spoke of a network of addresses.
+    pub fn has_networks(&self) -> bool {
+        self.has_networks
+    }
+
     /// When the next embargo or validity ends.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.due.first().map(|(due, _)| *due)
@@ -211,6 +235,7 @@ impl Indicators {
             revision: indicator.revision,
             state,
             class,
+            independent: indicator.content.independent,
             body: body.clone(),
         };
         let index = match self.find(indicator.id) {
@@ -264,12 +289,15 @@ impl Indicators {
     fn insert(&mut self, indicator: &Indicator, version: Version) -> RecordIndex {
         let index = self.records.len() as RecordIndex;
         let observable = indicator.content.observable.id();
+        let kind = indicator.content.observable.kind();
+        self.has_networks |= matches!(kind, Kind::Ipv4Network | Kind::Ipv6Network);
         let next_of_observable = self.by_observable.insert(observable, index).unwrap_or(NO_RECORD);
         self.by_id.insert(indicator.id, index);
         self.touches.push(index);
         *self.active_by_publisher.entry(indicator.publisher).or_default() += 1;
         self.records.push(Record {
             id: indicator.id,
+            observable,
             campaign: 0,
             next_of_observable,
             due: None,

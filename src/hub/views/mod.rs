@@ -3,12 +3,24 @@
 
 pub(super) mod indicators;
 pub(super) mod roster;
+pub(super) mod sharing;
+pub(super) mod storage;
+
+pub(super) mod sight;
+
+pub(super) mod recalls;
+pub(super) mod subscriptions;
 
 use crate::domain::id::{Seq, Timestamp};
+use crate::domain::indicator::State;
 use crate::log::entry::{Entry, Event};
 
 use indicators::Indicators;
+use recalls::Recalls;
 use roster::Roster;
+use sharing::Sharing;
+use storage::Storage;
+use subscriptions::{Others, Subscriptions};
 
 /// Everything that is folded from the log.
 #[derive(Default)]
@@ -21,6 +33,14 @@ pub(super) struct Views {
     pub roster: Roster,
     /// Indicators and the order in which they changed.
     pub indicators: Indicators,
+    /// When publishers took something back.
+    pub recalls: Recalls,
+    /// Durable subscriptions and what they may have received.
+    pub subscriptions: Subscriptions,
+    /// Assessments and disclosures.
+    pub sharing: Sharing,
+    /// How much each member stores.
+    pub storage: Storage,
     /// Entries folded.
     pub next: Seq,
     /// Time, as far as the log knows it.
@@ -28,10 +48,21 @@ pub(super) struct Views {
 }
 
 impl Views {
+    /// What the view of subscriptions asks of the other views.
+    pub fn others(&self) -> Others<'_> {
+        Others {
+            indicators: &self.indicators,
+            roster: &self.roster,
+            recalls: &self.recalls,
+        }
+    }
+
     /// Folds the next entry.
     pub fn apply(&mut self, entry: &Entry) {
-        self.next = self.next.next();
+        let seq = self.next;
+        self.next = seq.next();
         let viewpoint = self.indicators.ordinal();
+        self.storage.apply(&entry.event);
         match &entry.event {
             Event::HubCreated { name, trust_domain } => {
                 self.hub_name.clone_from(name);
@@ -39,20 +70,41 @@ impl Views {
             }
             Event::IndicatorPublished { stored, request_id } | Event::IndicatorRevised { stored, request_id } => {
                 let record = self.indicators.put(stored, None);
+                self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
                 let outcome = (record, stored.indicator.revision);
                 self.roster
                     .remember_request(stored.indicator.publisher, request_id, outcome);
             }
             Event::IndicatorRetracted { stored } => {
-                self.indicators
-                    .put(stored, Some(crate::domain::indicator::State::Retracted));
+                let record = self.indicators.put(stored, Some(State::Retracted));
+                self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
             }
             Event::ClockTicked { now } => {
                 self.now = *now;
                 self.indicators.tick(*now);
             }
-            roster_event => {
-                if self.roster.apply(entry.at, roster_event, viewpoint) {
+            Event::SubscriptionAttached { .. }
+            | Event::SubscriptionDetached { .. }
+            | Event::SubscriptionAcknowledged { .. }
+            | Event::SubscriptionDropped { .. } => {
+                let others = Others {
+                    indicators: &self.indicators,
+                    roster: &self.roster,
+                    recalls: &self.recalls,
+                };
+                self.subscriptions.apply(entry, others);
+            }
+            Event::AssessmentMade(assessment) => {
+                if let Some(record) = self.indicators.find(assessment.indicator) {
+                    self.sharing.assess(record, assessment);
+                }
+            }
+            Event::IndicatorsDisclosed { agency, indicators } => {
+                let records = indicators.iter().filter_map(|id| self.indicators.find(*id));
+                self.sharing.disclose(*agency, entry.at, records);
+            }
+            _ => {
+                if self.roster.apply(seq, entry, viewpoint) {
                     self.indicators.mark_roster_change();
                 }
             }

@@ -1,15 +1,21 @@
 //! The view of members, groups, agents and invitations, with each member's rights at every moment of the fold.
 
+mod history;
+mod pending;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::agent::AgentName;
-use crate::domain::id::{GroupId, InvitationId, MemberId, Timestamp};
-use crate::domain::member::{MemberKind, Name, Roles, Standing, Viewer};
-use crate::log::entry::{CertificateIssued, Event};
+use crate::domain::id::{ChangeId, GroupId, InvitationId, MemberId, Seq, Timestamp};
+use crate::domain::member::{MemberKind, Name, Role, Roles, Standing, Viewer};
+use crate::log::entry::{Actor, CertificateIssued, Entry, Event};
 
 use super::indicators::RecordIndex;
+
+pub use history::{Happening, History, MemberEvent};
+pub use pending::{Pending, PendingRecord, role_words};
 
 /// Request ids remembered per member; older ones are recognised by their content only.
 pub const REQUESTS_REMEMBERED_MAX: usize = 65_536;
@@ -24,7 +30,11 @@ pub struct MemberRecord {
     pub admitted_at: Timestamp,
     /// Its agents by name.
     pub agents: BTreeMap<AgentName, AgentRecord>,
-    history: Vec<(u32, Arc<Viewer>)>,
+    /// When its standing last changed.
+    pub standing_since: Timestamp,
+    /// What happened to it.
+    pub history: History,
+    rights: Vec<(u32, Arc<Viewer>)>,
     requests: HashMap<Box<str>, (RecordIndex, u32)>,
     request_order: VecDeque<Box<str>>,
 }
@@ -33,21 +43,27 @@ impl MemberRecord {
     /// Its rights now.
     pub fn viewer(&self) -> &Arc<Viewer> {
         // Admission writes the first element, and nothing removes one.
-        &self.history[self.history.len() - 1].1
+        &self.rights[self.rights.len() - 1].1
     }
 
     /// Its rights at `ordinal`; none before it joined.
     pub fn viewer_at(&self, ordinal: u32) -> Option<&Arc<Viewer>> {
-        self.history
+        self.rights
             .iter()
             .rev()
             .find(|(since, _)| *since < ordinal)
             .map(|(_, viewer)| viewer)
     }
 
+    /// The moments after `from` and up to `to` at which it had other rights than just before.
+    pub fn rights_changes(&self, from: u32, to: u32) -> impl Iterator<Item = u32> {
+        let moments = self.rights.iter().map(|(since, _)| since + 1);
+        moments.filter(move |moment| (from + 1..=to).contains(moment))
+    }
+
     /// Whether its rights changed between two ordinals.
     pub fn rights_changed(&self, between: Range<u32>) -> bool {
-        self.history.iter().any(|(since, _)| between.contains(since))
+        self.rights.iter().any(|(since, _)| between.contains(since))
     }
 
     /// What an earlier request with this id led to.
@@ -69,6 +85,13 @@ pub struct AgentRecord {
     pub expires_at: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// Whether the revocation was its own.
+    pub revoked_itself: bool,
+    /// Whose vote its vote is, where it is an admin; none: its own.
+    ///
+    /// Whoever approves an invitation is handed the token, and could enrol with it. So that one stolen key never makes two votes, an
+    /// admin whose invitation was approved votes with the approver.
+    pub votes_with: Option<Actor>,
 }
 
 /// One group.
@@ -95,6 +118,8 @@ pub struct InvitationRecord {
     pub roles: Roles,
     /// When the right ends.
     pub expires_at: Timestamp,
+    /// The second admin, who approved it and was handed the token; none where there was no second admin.
+    pub approver: Option<Actor>,
     /// The certificate it was turned into.
     pub used: Option<CertificateIssued>,
 }
@@ -105,9 +130,25 @@ pub struct Roster {
     members: BTreeMap<MemberId, MemberRecord>,
     groups: BTreeMap<GroupId, GroupRecord>,
     invitations: HashMap<InvitationId, InvitationRecord>,
+    pending: Pending,
+    /// The last approval: the entry after it is the change.
+    approved: Option<Approval>,
+}
+
+/// A second admin's word, until the next entry carries it out.
+struct Approval {
+    seq: Seq,
+    approver: Actor,
+    /// What the history of a member that is about to be admitted begins with.
+    prologue: Vec<MemberEvent>,
 }
 
 impl Roster {
+    /// Changes that wait for a second admin.
+    pub fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
     /// A member by id.
     pub fn member(&self, id: MemberId) -> Option<&MemberRecord> {
         self.members.get(&id)
@@ -155,24 +196,28 @@ impl Roster {
         }
     }
 
-    /// Folds an event of the roster at moment `ordinal`. Says whether somebody's rights to see changed.
-    pub fn apply(&mut self, at: Timestamp, event: &Event, ordinal: u32) -> bool {
+    /// Folds an entry of the roster at moment `ordinal`. Says whether somebody's rights to see changed.
+    pub fn apply(&mut self, seq: Seq, entry: &Entry, ordinal: u32) -> bool {
+        let changed = self.fold(seq, entry, ordinal);
+        let subject = history::subject(&entry.event);
+        if let Some(happening) = history::happening(&entry.event) {
+            self.remember(subject, seq, entry, happening);
+        }
+        changed
+    }
+
+    fn fold(&mut self, seq: Seq, entry: &Entry, ordinal: u32) -> bool {
+        let Entry { at, actor, event } = entry;
         match event {
             Event::MemberAdmitted { member, name, kind } => {
-                self.admit(at, *member, name, *kind, ordinal);
+                self.admit(seq, *at, (*member, name, *kind), ordinal);
                 true
             }
             Event::MemberStandingChanged { member, standing, .. } => {
-                self.change_viewer(*member, ordinal, |viewer| viewer.standing = *standing)
+                self.change_standing(*at, *member, *standing, ordinal)
             }
             Event::GroupCreated { group, name } => {
-                let record = GroupRecord {
-                    id: *group,
-                    name: name.clone(),
-                    created_at: at,
-                    members: Vec::new(),
-                };
-                self.groups.insert(*group, record);
+                self.create_group(*at, *group, name);
                 false
             }
             Event::GroupMemberAdded { group, member } => {
@@ -187,21 +232,8 @@ impl Roster {
                 }
                 self.change_viewer(*member, ordinal, |viewer| viewer.groups.retain(|held| held != group))
             }
-            Event::InvitationMade {
-                invitation,
-                member,
-                agent,
-                roles,
-                expires_at,
-            } => {
-                let record = InvitationRecord {
-                    member: *member,
-                    agent: agent.clone(),
-                    roles: *roles,
-                    expires_at: *expires_at,
-                    used: None,
-                };
-                self.invitations.insert(*invitation, record);
+            Event::InvitationMade { .. } => {
+                self.invite(seq, event);
                 false
             }
             Event::CertificateIssued(issued) => {
@@ -209,14 +241,34 @@ impl Roster {
                 false
             }
             Event::AgentRevoked { member, agent, .. } => {
-                let member = self.members.get_mut(member);
-                if let Some(agent) = member.and_then(|member| member.agents.get_mut(agent)) {
-                    agent.certificates.clear();
-                    agent.revoked_at = Some(at);
+                self.revoke(*at, actor.as_ref(), *member, agent);
+                false
+            }
+            Event::MemberRenamed { member, name } => {
+                if let Some(record) = self.members.get_mut(member) {
+                    record.name = name.clone();
                 }
                 false
             }
-            Event::HubCreated { .. }
+            Event::ChangeProposed {
+                change,
+                event,
+                expires_at,
+            } => {
+                self.propose(seq, entry, (*change, event, *expires_at));
+                false
+            }
+            Event::ChangeSettled { change, approved } => {
+                self.settle(seq, entry, *change, *approved);
+                false
+            }
+            Event::AssessmentMade(_)
+            | Event::SubscriptionAttached { .. }
+            | Event::SubscriptionDetached { .. }
+            | Event::SubscriptionAcknowledged { .. }
+            | Event::SubscriptionDropped { .. }
+            | Event::IndicatorsDisclosed { .. }
+            | Event::HubCreated { .. }
             | Event::IndicatorPublished { .. }
             | Event::IndicatorRevised { .. }
             | Event::IndicatorRetracted { .. }
@@ -224,7 +276,11 @@ impl Roster {
         }
     }
 
-    fn admit(&mut self, at: Timestamp, id: MemberId, name: &Name, kind: MemberKind, ordinal: u32) {
+    fn admit(&mut self, seq: Seq, at: Timestamp, (id, name, kind): (MemberId, &Name, MemberKind), ordinal: u32) {
+        let mut history = History::default();
+        if let Some(approval) = self.approval_of(seq) {
+            approval.prologue.into_iter().for_each(|event| history.push(event));
+        }
         let viewer = Viewer {
             member: id,
             kind,
@@ -236,11 +292,44 @@ impl Roster {
             name: name.clone(),
             admitted_at: at,
             agents: BTreeMap::new(),
-            history: vec![(ordinal, Arc::new(viewer))],
+            standing_since: at,
+            history,
+            rights: vec![(ordinal, Arc::new(viewer))],
             requests: HashMap::new(),
             request_order: VecDeque::new(),
         };
         self.members.insert(id, record);
+    }
+
+    fn change_standing(&mut self, at: Timestamp, member: MemberId, standing: Standing, ordinal: u32) -> bool {
+        if let Some(record) = self.members.get_mut(&member) {
+            record.standing_since = at;
+        }
+        if standing != Standing::Active {
+            self.pending.drop_of(member, None);
+        }
+        if standing == Standing::Removed {
+            self.groups
+                .values_mut()
+                .for_each(|group| group.members.retain(|held| *held != member));
+            self.invitations.retain(|_, invitation| invitation.member != member);
+        }
+        self.change_viewer(member, ordinal, |viewer| {
+            viewer.standing = standing;
+            if standing == Standing::Removed {
+                viewer.groups.clear();
+            }
+        })
+    }
+
+    fn create_group(&mut self, at: Timestamp, id: GroupId, name: &Name) {
+        let record = GroupRecord {
+            id,
+            name: name.clone(),
+            created_at: at,
+            members: Vec::new(),
+        };
+        self.groups.insert(id, record);
     }
 
     fn change_viewer(&mut self, member: MemberId, ordinal: u32, change: impl FnOnce(&mut Viewer)) -> bool {
@@ -249,14 +338,40 @@ impl Roster {
         };
         let mut viewer = Viewer::clone(record.viewer());
         change(&mut viewer);
-        record.history.push((ordinal, Arc::new(viewer)));
+        record.rights.push((ordinal, Arc::new(viewer)));
         true
     }
 
+    fn invite(&mut self, seq: Seq, event: &Event) {
+        let Event::InvitationMade {
+            invitation,
+            member,
+            agent,
+            roles,
+            expires_at,
+        } = event
+        else {
+            return;
+        };
+        let approver = self.approval_of(seq).map(|approval| approval.approver);
+        let record = InvitationRecord {
+            member: *member,
+            agent: agent.clone(),
+            roles: *roles,
+            expires_at: *expires_at,
+            approver,
+            used: None,
+        };
+        self.invitations.insert(*invitation, record);
+    }
+
     fn certify(&mut self, issued: &CertificateIssued) {
-        if let Some(invitation) = issued.invitation.and_then(|id| self.invitations.get_mut(&id)) {
+        let invitation = issued.invitation.and_then(|id| self.invitations.get_mut(&id));
+        let approver = invitation.map(|invitation| {
             invitation.used = Some(issued.clone());
-        }
+            invitation.approver.clone()
+        });
+        let votes_with = approver.map(|approver| approver.map(|approver| self.vote_of(&approver)));
         let Some(member) = self.members.get_mut(&issued.member) else {
             return;
         };
@@ -269,14 +384,99 @@ impl Roster {
                 newest_serial: Vec::new(),
                 expires_at: issued.not_after,
                 revoked_at: None,
+                revoked_itself: false,
+                votes_with: None,
             });
         agent.roles = issued.roles;
         agent.revoked_at = None;
+        agent.revoked_itself = false;
         agent.newest_serial.clone_from(&issued.serial);
         agent.expires_at = issued.not_after;
+        if let Some(votes_with) = votes_with {
+            agent.votes_with = votes_with.filter(|_| issued.roles.has(Role::Admin));
+        }
         // Certificates that have ended by the start of this one can never be accepted again.
         agent.certificates.retain(|held| held.not_after > issued.not_before);
         agent.certificates.push(issued.clone());
+    }
+
+    fn revoke(&mut self, at: Timestamp, actor: Option<&Actor>, member: MemberId, name: &AgentName) {
+        let record = self.members.get_mut(&member);
+        if let Some(agent) = record.and_then(|record| record.agents.get_mut(name)) {
+            agent.certificates.clear();
+            agent.revoked_at = Some(at);
+            agent.revoked_itself = actor.is_some_and(|actor| actor.member == member && actor.agent == *name);
+        }
+        // An older token for the same name would bring the agent back.
+        self.invitations
+            .retain(|_, invitation| invitation.member != member || invitation.agent != *name);
+        self.pending.drop_of(member, Some(name));
+    }
+
+    fn propose(&mut self, seq: Seq, entry: &Entry, (id, event, expires_at): (ChangeId, &Event, Timestamp)) {
+        let Some(author) = entry.actor.clone() else { return };
+        let summary: Box<str> = self.summary(event).into();
+        let happening = Happening::ChangeProposed(summary.clone());
+        self.remember(history::subject(event), seq, entry, happening);
+        self.pending.add(PendingRecord {
+            id,
+            event: event.clone(),
+            summary,
+            author,
+            asked_at: entry.at,
+            expires_at,
+            seq,
+        });
+    }
+
+    fn settle(&mut self, seq: Seq, entry: &Entry, id: ChangeId, approved: bool) {
+        let Some(pending) = self.pending.take(id) else { return };
+        let subject = history::subject(&pending.event);
+        if !approved {
+            return self.remember(subject, seq, entry, Happening::ChangeRejected(pending.summary));
+        }
+        let Some(approver) = entry.actor.clone() else { return };
+        let approval = MemberEvent {
+            seq,
+            at: entry.at,
+            actor: Some(approver.clone()),
+            happening: Happening::ChangeApproved(pending.summary.clone()),
+        };
+        let proposal = MemberEvent {
+            seq: pending.seq,
+            at: pending.asked_at,
+            actor: Some(pending.author),
+            happening: Happening::ChangeProposed(pending.summary),
+        };
+        let prologue = match subject.and_then(|subject| self.members.get_mut(&subject)) {
+            Some(member) => {
+                member.history.push(approval);
+                Vec::new()
+            }
+            None => vec![proposal, approval],
+        };
+        self.approved = Some(Approval {
+            seq,
+            approver,
+            prologue,
+        });
+    }
+
+    /// The approval that the entry at `seq` carries out, if it does.
+    fn approval_of(&mut self, seq: Seq) -> Option<Approval> {
+        self.approved.take().filter(|approval| approval.seq.next() == seq)
+    }
+
+    /// What is said of a member that is not there yet is not kept: its history begins with its admission.
+    fn remember(&mut self, subject: Option<MemberId>, seq: Seq, entry: &Entry, happening: Happening) {
+        if let Some(member) = subject.and_then(|subject| self.members.get_mut(&subject)) {
+            member.history.push(MemberEvent {
+                seq,
+                at: entry.at,
+                actor: entry.actor.clone(),
+                happening,
+            });
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub fn encode_indicator(indicator: &Indicator) -> Bytes {
         published_at,
         revised_at,
         retraction_reason,
+        warnings,
     } = indicator;
     let Content {
         observable,
@@ -44,6 +45,7 @@ pub fn encode_indicator(indicator: &Indicator) -> Bytes {
         evidence,
         handling,
         hash_quality,
+        independent,
     } = content;
     stored::Indicator {
         id: id.to_string(),
@@ -80,6 +82,8 @@ pub fn encode_indicator(indicator: &Indicator) -> Bytes {
         retraction_reason: retraction_reason.as_str().to_owned(),
         hash_quality: u32::from(*hash_quality),
         state: 0,
+        warnings: warnings.iter().map(|warning| warning.as_str().to_owned()).collect(),
+        independent: *independent,
     }
     .encode_to_vec()
     .into()
@@ -159,6 +163,7 @@ pub fn decode_indicator(
     decode(body, audience, embargo_members)
 }
 
+#[expect(clippy::too_many_lines, reason = "a flat table, one arm or field a line")]
 fn decode(body: &Bytes, audience: Audience, embargo_members: Vec<MemberId>) -> Result<Indicator, DecodeError> {
     let stored::Indicator {
         id,
@@ -186,6 +191,8 @@ fn decode(body: &Bytes, audience: Audience, embargo_members: Vec<MemberId>) -> R
         retraction_reason,
         hash_quality,
         state: _,
+        warnings,
+        independent,
     } = stored::Indicator::decode(body.clone())?;
     let stored::Observable { kind, value } = observable.ok_or(DecodeError::Unknown("observable"))?;
     let content = Content {
@@ -215,6 +222,7 @@ fn decode(body: &Bytes, audience: Audience, embargo_members: Vec<MemberId>) -> R
         evidence: evidence.into_iter().map(decode_evidence).collect::<Result<_, _>>()?,
         handling: decode_handling(handling.unwrap_or_default(), audience, embargo_members)?,
         hash_quality: u8::try_from(hash_quality).map_err(|_| DecodeError::Unknown("hash_quality"))?,
+        independent,
     };
     Ok(Indicator {
         id: id.parse::<IndicatorId>().map_err(|_| DecodeError::Unknown("id"))?,
@@ -227,6 +235,10 @@ fn decode(body: &Bytes, audience: Audience, embargo_members: Vec<MemberId>) -> R
         published_at: published_at.map(time).unwrap_or_default(),
         revised_at: revised_at.map(time).unwrap_or_default(),
         retraction_reason: text("retraction_reason", &retraction_reason)?,
+        warnings: warnings
+            .iter()
+            .map(|warning| text("warnings", warning))
+            .collect::<Result<_, _>>()?,
     })
 }
 

@@ -3,14 +3,17 @@
 
 mod indicator;
 mod roster;
+mod sharing;
 
 use bytes::Bytes;
 use prost::Message;
 
 use crate::domain::agent::AgentName;
-use crate::domain::id::{GroupId, IndicatorId, InvitationId, MemberId, Timestamp};
+use crate::domain::assessment::Assessment;
+use crate::domain::id::{ChangeId, GroupId, IndicatorId, InvitationId, MemberId, Timestamp};
 use crate::domain::indicator::Indicator;
 use crate::domain::member::{MemberKind, Name, Roles, Standing};
+use crate::domain::subscription::SubscriptionName;
 
 pub use indicator::{decode_indicator, encode_audience, encode_indicator};
 
@@ -145,6 +148,74 @@ pub enum Event {
     },
     /// An agent got a certificate.
     CertificateIssued(Box<CertificateIssued>),
+    /// A member got another name.
+    MemberRenamed {
+        /// Who.
+        member: MemberId,
+        /// The new name.
+        name: Name,
+    },
+    /// A change waits for a second admin.
+    ChangeProposed {
+        /// Its id.
+        change: ChangeId,
+        /// What would be written.
+        event: Box<Event>,
+        /// When the wait ends by itself.
+        expires_at: Timestamp,
+    },
+    /// A change waits no more. Where it was approved, the next entry is the change.
+    ChangeSettled {
+        /// Its id.
+        change: ChangeId,
+        /// Whether it was carried out.
+        approved: bool,
+    },
+    /// A member reacted to an indicator. Its member is the actor, its time the entry's.
+    AssessmentMade(Box<Assessment>),
+    /// The actor opened a durable subscription: from here to the detachment it may have received whatever was visible to it.
+    SubscriptionAttached {
+        /// Its name within the agent.
+        name: SubscriptionName,
+        /// As a filter expression.
+        filter: String,
+        /// The ordinal before which all changes are known to be applied.
+        applied: u32,
+    },
+    /// The stream of a durable subscription ended.
+    SubscriptionDetached {
+        /// Whose.
+        member: MemberId,
+        /// Whose.
+        agent: AgentName,
+        /// Its name within the agent.
+        name: SubscriptionName,
+        /// What was sent reaches at most to this ordinal.
+        sent: u32,
+    },
+    /// The actor has applied all changes before an ordinal.
+    SubscriptionAcknowledged {
+        /// Its name within the agent.
+        name: SubscriptionName,
+        /// The ordinal.
+        applied: u32,
+    },
+    /// A durable subscription is no more.
+    SubscriptionDropped {
+        /// Whose.
+        member: MemberId,
+        /// Whose.
+        agent: AgentName,
+        /// Its name within the agent.
+        name: SubscriptionName,
+    },
+    /// Indicators of members that are no governments are about to be released to one that is.
+    IndicatorsDisclosed {
+        /// The government member.
+        agency: MemberId,
+        /// For the first time to it.
+        indicators: Vec<IndicatorId>,
+    },
     /// An agent lost all its certificates.
     AgentRevoked {
         /// Its member.
@@ -222,12 +293,9 @@ impl Entry {
                 agent: roster::agent(&agent)?,
             }),
         };
-        let event = decode_event(event.ok_or(DecodeError::Unknown("event"))?)?;
-        Ok(Entry {
-            at: Timestamp(at),
-            actor,
-            event,
-        })
+        let at = Timestamp(at);
+        let event = decode_event(event.ok_or(DecodeError::Unknown("event"))?, actor.as_ref(), at)?;
+        Ok(Entry { at, actor, event })
     }
 
     /// The indicator that the entry speaks of, if any.
@@ -268,11 +336,17 @@ fn encode_event(event: &Event) -> stored::entry::Event {
             Stored::IndicatorRetracted(stored::IndicatorRetracted { indicator, audience })
         }
         Event::ClockTicked { now } => Stored::ClockTicked(stored::ClockTicked { now: now.0 }),
+        sharing_event @ (Event::AssessmentMade(_)
+        | Event::SubscriptionAttached { .. }
+        | Event::SubscriptionDetached { .. }
+        | Event::SubscriptionAcknowledged { .. }
+        | Event::SubscriptionDropped { .. }
+        | Event::IndicatorsDisclosed { .. }) => sharing::encode(sharing_event),
         roster_event => roster::encode(roster_event),
     }
 }
 
-fn decode_event(event: stored::entry::Event) -> Result<Event, DecodeError> {
+fn decode_event(event: stored::entry::Event, actor: Option<&Actor>, at: Timestamp) -> Result<Event, DecodeError> {
     use stored::entry::Event as Stored;
     Ok(match event {
         Stored::IndicatorPublished(stored::IndicatorPublished {
@@ -301,6 +375,12 @@ fn decode_event(event: stored::entry::Event) -> Result<Event, DecodeError> {
             stored: Box::new(indicator::decode_stored(indicator, audience)?),
         },
         Stored::ClockTicked(stored::ClockTicked { now }) => Event::ClockTicked { now: Timestamp(now) },
+        sharing_event @ (Stored::AssessmentMade(_)
+        | Stored::SubscriptionAttached(_)
+        | Stored::SubscriptionDetached(_)
+        | Stored::SubscriptionAcknowledged(_)
+        | Stored::SubscriptionDropped(_)
+        | Stored::IndicatorsDisclosed(_)) => sharing::decode(sharing_event, actor, at)?,
         roster_event => roster::decode(roster_event)?,
     })
 }

@@ -1,13 +1,15 @@
 //! Entries about members, groups, agents and the hub itself: domain to stored message and back.
 
 use bytes::Bytes;
+use prost::Message;
 
 use super::{CertificateIssued, DecodeError, Event, id_bytes, item, number, stored, uuid};
 use crate::domain::agent::AgentName;
-use crate::domain::id::{GroupId, InvitationId, MemberId, Timestamp};
+use crate::domain::id::{ChangeId, GroupId, InvitationId, MemberId, Timestamp};
 use crate::domain::member::{MemberKind, Name, Role, Roles, Standing};
 
 /// Encodes every event that does not speak of an indicator or of time.
+#[expect(clippy::too_many_lines, reason = "a flat table, one arm or field a line")]
 pub(super) fn encode(event: &Event) -> stored::entry::Event {
     use stored::entry::Event as Stored;
     match event {
@@ -60,10 +62,41 @@ pub(super) fn encode(event: &Event) -> stored::entry::Event {
             agent: agent.to_string(),
             reason: reason.clone(),
         }),
+        Event::MemberRenamed { member, name } => Stored::MemberRenamed(stored::MemberRenamed {
+            member_id: id_bytes(member.0),
+            name: name.to_string(),
+        }),
+        Event::ChangeProposed {
+            change,
+            event,
+            expires_at,
+        } => {
+            let change_entry = stored::Entry {
+                at: 0,
+                actor: None,
+                event: Some(super::encode_event(event)),
+            }
+            .encode_to_vec();
+            Stored::ChangeProposed(stored::ChangeProposed {
+                change_id: id_bytes(change.0),
+                change: change_entry.into(),
+                expires_at: expires_at.0,
+            })
+        }
+        Event::ChangeSettled { change, approved } => Stored::ChangeSettled(stored::ChangeSettled {
+            change_id: id_bytes(change.0),
+            approved: *approved,
+        }),
         Event::IndicatorPublished { .. }
         | Event::IndicatorRevised { .. }
         | Event::IndicatorRetracted { .. }
-        | Event::ClockTicked { .. } => unreachable!("encoded by the caller"),
+        | Event::ClockTicked { .. }
+        | Event::AssessmentMade(_)
+        | Event::SubscriptionAttached { .. }
+        | Event::SubscriptionDetached { .. }
+        | Event::SubscriptionAcknowledged { .. }
+        | Event::SubscriptionDropped { .. }
+        | Event::IndicatorsDisclosed { .. } => unreachable!("encoded by the caller"),
     }
 }
 
@@ -82,6 +115,7 @@ fn encode_certificate(issued: &CertificateIssued) -> stored::CertificateIssued {
 }
 
 /// Decodes every event that does not speak of an indicator or of time.
+#[expect(clippy::too_many_lines, reason = "a flat table, one arm or field a line")]
 pub(super) fn decode(event: stored::entry::Event) -> Result<Event, DecodeError> {
     use stored::entry::Event as Stored;
     Ok(match event {
@@ -138,11 +172,53 @@ pub(super) fn decode(event: stored::entry::Event) -> Result<Event, DecodeError> 
             agent: self::agent(&agent)?,
             reason,
         },
+        Stored::MemberRenamed(stored::MemberRenamed { member_id, name }) => Event::MemberRenamed {
+            member: MemberId(uuid(&member_id)?),
+            name: self::name(&name)?,
+        },
+        Stored::ChangeProposed(stored::ChangeProposed {
+            change_id,
+            change,
+            expires_at,
+        }) => Event::ChangeProposed {
+            change: ChangeId(uuid(&change_id)?),
+            event: Box::new(decode_change(change)?),
+            expires_at: Timestamp(expires_at),
+        },
+        Stored::ChangeSettled(stored::ChangeSettled { change_id, approved }) => Event::ChangeSettled {
+            change: ChangeId(uuid(&change_id)?),
+            approved,
+        },
         Stored::IndicatorPublished(_)
         | Stored::IndicatorRevised(_)
         | Stored::IndicatorRetracted(_)
-        | Stored::ClockTicked(_) => unreachable!("decoded by the caller"),
+        | Stored::ClockTicked(_)
+        | Stored::AssessmentMade(_)
+        | Stored::SubscriptionAttached(_)
+        | Stored::SubscriptionDetached(_)
+        | Stored::SubscriptionAcknowledged(_)
+        | Stored::SubscriptionDropped(_)
+        | Stored::IndicatorsDisclosed(_) => unreachable!("decoded by the caller"),
     })
+}
+
+/// The change that waits is an event of the roster: one that holds another, or anything else, is refused, so that no entry can make
+/// the decoder recurse.
+fn decode_change(bytes: Bytes) -> Result<Event, DecodeError> {
+    use stored::entry::Event as Stored;
+    let event = stored::Entry::decode(bytes)?
+        .event
+        .ok_or(DecodeError::Unknown("change"))?;
+    match event {
+        Stored::MemberAdmitted(_)
+        | Stored::MemberRenamed(_)
+        | Stored::MemberStandingChanged(_)
+        | Stored::GroupCreated(_)
+        | Stored::GroupMemberAdded(_)
+        | Stored::GroupMemberRemoved(_)
+        | Stored::InvitationMade(_) => decode(event),
+        _ => Err(DecodeError::Unknown("change")),
+    }
 }
 
 fn decode_certificate(issued: stored::CertificateIssued) -> Result<CertificateIssued, DecodeError> {

@@ -1,0 +1,148 @@
+//! Assessments: members' reactions to the indicators of others, and what the sources of an observable amount to for one viewer.
+
+use std::collections::BTreeSet;
+
+use crate::domain::assessment::{Assessment, AssessmentVerdict};
+use crate::domain::id::{IndicatorId, MemberId, ObservableId};
+use crate::domain::indicator::State;
+use crate::domain::member::{Role, Standing, Viewer};
+use crate::domain::policy;
+use crate::log::entry::{Entry, Event};
+
+use super::error::HubError;
+use super::query::{require_reader, viewer};
+use super::sequencer::Verdict;
+use super::views::Views;
+use super::views::indicators::RecordIndex;
+use super::views::sharing::ASSESSMENTS_PER_INDICATOR_MAX;
+use super::{Caller, Hub};
+
+/// What the sources of one observable amount to, from what one viewer may see and nothing else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Corroboration {
+    /// Distinct members that observed it themselves. An echo is no second source.
+    pub observers: u32,
+    /// Distinct members that dispute it.
+    pub disputes: u32,
+}
+
+impl Hub {
+    /// Assesses an indicator that the caller sees and does not own. `assessment` comes without author and time: they are the
+    /// caller's and the hub's.
+    pub async fn assess(&self, caller: &Caller, assessment: Assessment) -> Result<Assessment, HubError> {
+        caller.require(Role::Publisher)?;
+        assessment.check()?;
+        let (member, actor, now) = (caller.member, caller.actor(), self.now());
+        self.sequencer
+            .of(member)
+            .propose(move |views, staged| {
+                let viewer = active_viewer(views, member)?;
+                let index = visible(views, viewer, assessment.indicator)?;
+                let version = &views.indicators.record(index).current;
+                if views.indicators.class(version).publisher == member {
+                    let reason = "is your own: revise or retract it instead".into();
+                    return Err(HubError::Conflict {
+                        field: "indicator_id",
+                        reason,
+                    });
+                }
+                if views.sharing.assessments(index).len() >= ASSESSMENTS_PER_INDICATOR_MAX {
+                    let reason = "has as many assessments as are kept".into();
+                    return Err(HubError::Conflict {
+                        field: "indicator_id",
+                        reason,
+                    });
+                }
+                let made = Assessment {
+                    member,
+                    member_kind: viewer.kind,
+                    made_at: now,
+                    ..assessment.clone()
+                };
+                let event = Event::AssessmentMade(Box::new(made.clone()));
+                staged.push(Entry {
+                    at: now,
+                    actor: actor.clone(),
+                    event,
+                });
+                Ok(Verdict::answer(made))
+            })
+            .await
+    }
+
+    /// The assessments of an indicator that the caller sees, oldest first, and what they amount to.
+    pub fn assessments(
+        &self,
+        caller: &Caller,
+        indicator: IndicatorId,
+    ) -> Result<(Vec<Assessment>, Corroboration), HubError> {
+        require_reader(caller)?;
+        let views = self.shared.read();
+        let viewer = viewer(&views, caller)?;
+        let index = visible(&views, viewer, indicator)?;
+        let seen = views
+            .sharing
+            .assessments(index)
+            .iter()
+            .filter(|assessment| assessment.is_visible_to(viewer));
+        let observable = views.indicators.record(index).observable;
+        Ok((seen.cloned().collect(), corroboration(&views, viewer, observable)))
+    }
+}
+
+/// Counts the sources of an observable that `viewer` sees: the earliest publisher, publishers that say they saw it themselves, and
+/// members that confirmed it independently. Whether somebody echoes a source that the viewer does not see makes no difference: that
+/// would tell of it.
+pub(super) fn corroboration(views: &Views, viewer: &Viewer, observable: ObservableId) -> Corroboration {
+    let mut observers = BTreeSet::new();
+    let mut disputers = BTreeSet::new();
+    let mut earliest = None;
+    for index in views.indicators.of_observable(observable) {
+        let version = &views.indicators.record(index).current;
+        let subject = views.indicators.subject(version);
+        let counts = matches!(version.state, State::Active | State::Embargoed);
+        if !counts || policy::evaluate(viewer, &subject, ()).is_none() {
+            continue;
+        }
+        // Newest first, so the last one that is seen is the earliest.
+        earliest = Some(subject.publisher);
+        if version.independent {
+            observers.insert(subject.publisher);
+        }
+        for assessment in views
+            .sharing
+            .assessments(index)
+            .iter()
+            .filter(|held| held.is_visible_to(viewer))
+        {
+            match assessment.verdict {
+                AssessmentVerdict::Confirms if assessment.independent => {
+                    observers.insert(assessment.member);
+                }
+                AssessmentVerdict::Disputes => {
+                    disputers.insert(assessment.member);
+                }
+                _ => {}
+            }
+        }
+    }
+    observers.extend(earliest);
+    Corroboration {
+        observers: observers.len() as u32,
+        disputes: disputers.len() as u32,
+    }
+}
+
+fn active_viewer(views: &Views, member: MemberId) -> Result<&Viewer, HubError> {
+    let viewer = views.roster.member(member).map(|member| &**member.viewer());
+    let viewer = viewer.filter(|viewer| viewer.standing == Standing::Active);
+    viewer.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))
+}
+
+fn visible(views: &Views, viewer: &Viewer, id: IndicatorId) -> Result<RecordIndex, HubError> {
+    let seen = views.indicators.find(id).filter(|index| {
+        let subject = views.indicators.subject(&views.indicators.record(*index).current);
+        policy::evaluate(viewer, &subject, ()).is_some()
+    });
+    seen.ok_or(HubError::NotFound { field: "indicator_id" })
+}

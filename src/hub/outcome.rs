@@ -1,0 +1,62 @@
+//! What becomes of one item that a publisher hands in.
+
+use std::time::Duration;
+
+use crate::domain::id::IndicatorId;
+use crate::domain::indicator::Text;
+use crate::domain::violation::Violation;
+
+/// What became of one item.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// On disk.
+    Accepted {
+        /// Its id.
+        id: IndicatorId,
+        /// Its revision.
+        revision: u32,
+        /// Names of the warning lists that the observable stands on.
+        warnings: Vec<Text<200>>,
+    },
+    /// It was there already.
+    Duplicate {
+        /// The id that it has.
+        id: IndicatorId,
+        /// Its present revision.
+        revision: u32,
+    },
+    /// Nothing was stored.
+    Rejected(Rejection),
+}
+
+/// Why nothing was stored for one item.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rejection {
+    /// The field and the reason.
+    pub violation: Violation,
+    /// For programs.
+    pub code: RejectionCode,
+    /// When a retry may succeed; none if it cannot.
+    pub retry_after: Option<Duration>,
+}
+
+/// The kinds of rejections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RejectionCode {
+    /// The field is wrong.
+    Invalid,
+    /// What the field names does not exist, or may not be known to the caller.
+    NotFound,
+    /// The member has used up what it may store.
+    Quota,
+}
+
+impl From<Violation> for Outcome {
+    fn from(violation: Violation) -> Outcome {
+        Outcome::Rejected(Rejection {
+            violation,
+            code: RejectionCode::Invalid,
+            retry_after: None,
+        })
+    }
+}
