@@ -249,8 +249,10 @@ fn limits(raw: RawLimits) -> Result<Limits, Violation> {
         indicators_per_member_max,
         bytes_per_member_max,
     } = raw;
+    // Neither is zero, and the compiler checks it.
     const RATE: std::ops::RangeInclusive<NonZeroU32> = NonZeroU32::MIN..=NonZeroU32::new(10_000_000).unwrap();
     // The lowest burst is what one request may hold: a lower one would refuse full requests for ever.
+    // It is not zero, and the compiler checks it.
     const BURST: std::ops::RangeInclusive<NonZeroU32> = NonZeroU32::new(1_000).unwrap()..=*RATE.end();
     Ok(Limits {
         publish_items_per_sec_per_member: within(

@@ -42,7 +42,9 @@ pub struct Limits {
 impl Limits {
     /// Far above what an honest member needs, far below what would hurt the others.
     pub const DEFAULT: Limits = Limits {
+        // Not zero, which the compiler checks.
         publish_items_per_sec: NonZeroU32::new(1_000_000).unwrap(),
+        // As above.
         publish_burst_items: NonZeroU32::new(2_000_000).unwrap(),
         requests_in_flight_max: 8_192,
         feeds_max: 8_192,
