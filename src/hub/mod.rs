@@ -276,7 +276,7 @@ impl Hub {
             certificate_lifetime_secs,
             recall,
             quotas: Quotas::new(limits),
-            turns: Turns::new(processors()),
+            turns: Turns::of_this_machine(),
             streams: Streams::default(),
             log_dir,
             warning_lists: ArcSwap::from_pointee(warning_lists),
@@ -323,11 +323,6 @@ impl Hub {
             roles: record.roles,
             certificate_ends: issued.not_after,
         })
-    }
-
-    /// Counts a request of the caller's member until the answer is dropped, or refuses it.
-    pub fn admit_request(&self, caller: &Caller) -> Result<quota::Place, HubError> {
-        self.shared.quotas.take_request(caller.member)
     }
 
     /// The invitation behind a certificate.
@@ -449,10 +444,6 @@ impl Hub {
 /// many ids others were given between two of its own.
 fn new_id() -> Uuid {
     Uuid::new_v7(uuid::Timestamp::now(uuid::NoContext))
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 impl Shared {
