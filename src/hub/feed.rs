@@ -37,7 +37,7 @@ use tokio::sync::watch;
 
 use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, MemberId};
-use crate::domain::member::Standing;
+use crate::domain::member::{Role, Standing};
 use crate::domain::policy::Release;
 
 use super::cursor::{Binding, Phase, Position};
@@ -138,6 +138,26 @@ enum Step {
 impl Drop for Feed {
     fn drop(&mut self) {
         self.hub.shared.feeds_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Hub {
+    /// Opens a feed. `cursor` is empty for a snapshot first.
+    pub fn subscribe(&self, caller: &Caller, filter: Filter, cursor: &[u8]) -> Result<Feed, HubError> {
+        self.subscribe_within(caller, filter, cursor, Limits::DEFAULT)
+    }
+
+    /// As [`Hub::subscribe`], with other limits; for tests, which reach the ends of batches and holds with a few indicators.
+    #[doc(hidden)]
+    pub fn subscribe_within(
+        &self,
+        caller: &Caller,
+        filter: Filter,
+        cursor: &[u8],
+        limits: Limits,
+    ) -> Result<Feed, HubError> {
+        caller.require(Role::Subscriber)?;
+        Feed::open(self.clone(), caller, filter, cursor, limits)
     }
 }
 

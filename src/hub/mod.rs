@@ -37,7 +37,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::domain::agent::AgentName;
-use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, InvitationId, MemberId, Seq, Timestamp};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Roles, Standing};
@@ -331,24 +330,6 @@ impl Hub {
             Identity::Invitation(invitation) => Ok(*invitation),
             Identity::Agent { .. } => Err(HubError::Denied("enrolment needs an invitation's certificate")),
         }
-    }
-
-    /// Opens a feed. `cursor` is empty for a snapshot first.
-    pub fn subscribe(&self, caller: &Caller, filter: Filter, cursor: &[u8]) -> Result<feed::Feed, HubError> {
-        self.subscribe_within(caller, filter, cursor, feed::Limits::DEFAULT)
-    }
-
-    /// As [`Hub::subscribe`], with other limits; for tests, which reach the ends of batches and holds with a few indicators.
-    #[doc(hidden)]
-    pub fn subscribe_within(
-        &self,
-        caller: &Caller,
-        filter: Filter,
-        cursor: &[u8],
-        limits: feed::Limits,
-    ) -> Result<feed::Feed, HubError> {
-        caller.require(Role::Subscriber)?;
-        feed::Feed::open(self.clone(), caller, filter, cursor, limits)
     }
 
     /// Lets time pass: ends the embargoes and validities that are due, and tries a log that stopped for want of space. To be called at least once a second.
