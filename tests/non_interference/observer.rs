@@ -11,7 +11,7 @@ use clearinghouse::log::entry::decode_indicator;
 use uuid::Uuid;
 
 use super::hub_support::drafts::{self, Rules};
-use super::hub_support::waiting::{poll_now, wait};
+use super::hub_support::waiting::wait;
 use super::script::{Observation, VALUES};
 use super::world::World;
 
@@ -45,7 +45,8 @@ impl World<'_> {
                 let opened = hub.subscribe_within(&self.observer, watched.filter.clone(), &watched.cursor, self.limits);
                 watched.feed = Some(opened.expect("the observer may subscribe"));
             }
-            let Some(batch) = watched.feed.as_mut().and_then(|feed| poll_now(feed.next())) else {
+            let hub = &self.stage.hub;
+            let Some(batch) = watched.feed.as_mut().and_then(|feed| hub.next_now(feed)) else {
                 self.tell("feed", "idle");
                 return;
             };
