@@ -15,7 +15,7 @@ use clearinghouse::hub::feed::{Batch, Feed, Limits, RemovalReason};
 use clearinghouse::hub::{Caller, Hub, Sighting};
 use clearinghouse::log::entry::decode_indicator;
 
-use super::hub_support::waiting::poll_now;
+use super::hub_support::TestHub;
 use super::oracle::{Oracle, digest};
 use super::steps::{CONFIDENCES, Wish};
 
@@ -77,12 +77,12 @@ impl Subscriber {
     }
 
     /// Reads one batch if there is one, and holds it against the oracle. A refusal ends the connection.
-    pub fn read(&mut self, oracle: &Oracle) -> Result<Read, String> {
+    pub fn read(&mut self, hub: &TestHub, oracle: &Oracle) -> Result<Read, String> {
         let Some(feed) = &mut self.feed else {
             return Ok(Read::Closed);
         };
         let active = oracle.members[self.member].standing == Standing::Active;
-        let batch = match poll_now(feed.next()) {
+        let batch = match hub.next_now(feed) {
             Some(Err(HubError::Unauthenticated(_))) if !active => {
                 self.feed = None;
                 return Ok(Read::Closed);

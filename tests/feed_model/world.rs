@@ -186,7 +186,7 @@ impl World<'_> {
 
     pub(super) fn read(&mut self, at: usize, batches: usize) -> Result<(), String> {
         for _ in 0..batches {
-            let read = self.subscribers[at].read(&self.oracle);
+            let read = self.subscribers[at].read(&self.stage.hub, &self.oracle);
             match read.map_err(|fault| format!("subscriber {at}: {fault}"))? {
                 Read::Batch { live, changes } => {
                     self.stage.counts.batches += 1;

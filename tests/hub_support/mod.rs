@@ -14,8 +14,11 @@ use clearinghouse::domain::agent::AgentName;
 use clearinghouse::domain::id::{GroupId, MemberId, Timestamp};
 use clearinghouse::domain::indicator::Text;
 use clearinghouse::domain::member::{MemberKind, Name, Role, Roles, Standing};
+use clearinghouse::domain::violation::Violation;
 use clearinghouse::domain::warning::WarningLists;
 use clearinghouse::hub::error::HubError;
+use clearinghouse::hub::feed::{Batch, Feed};
+use clearinghouse::hub::publish::Item;
 use clearinghouse::hub::recall::RecallRules;
 use clearinghouse::hub::roster::Asked;
 use clearinghouse::hub::roster::Enrolment;
@@ -27,6 +30,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use clock::Clock;
+use waiting::{poll_now, wait};
 
 /// The same for all incarnations of a hub, as a real one keeps it in a file.
 const CURSOR_KEY: [u8; CURSOR_KEY_LEN] = [0x5a; CURSOR_KEY_LEN];
@@ -134,6 +138,16 @@ impl TestHub {
         let (invitation, _token) = done(invited.expect("an invitation"));
         let enrolled = self.hub().enroll(invitation, &keys.csr_pem).await;
         enrolled.expect("a certificate")
+    }
+
+    /// What a feed has to give without anything more happening; none if it waits for that. Before it delivers to a government it has
+    /// the crossing written down, so where it waits it is asked again once all that was proposed to the hub is written.
+    pub fn next_now(&self, feed: &mut Feed) -> Option<Result<Batch, HubError>> {
+        poll_now(feed.next()).or_else(|| {
+            let nothing = Vec::<Result<Item, Violation>>::new();
+            wait(self.hub().publish(&self.admin, nothing)).expect("the hub writes");
+            poll_now(feed.next())
+        })
     }
 
     fn close(&mut self) {
