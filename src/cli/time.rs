@@ -29,9 +29,12 @@ pub fn to_wire(moment: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-/// "in 3 days", "2 hours ago".
+/// "in 3 days", "2 hours ago", "just now".
 pub fn distance(now: Timestamp, then: Timestamp) -> String {
     let seconds = then.as_second() - now.as_second();
+    if seconds == 0 {
+        return "just now".to_owned();
+    }
     let (count, unit) = match seconds.unsigned_abs() {
         s if s >= 2 * 86_400 => (s / 86_400, "days"),
         s if s >= 2 * 3_600 => (s / 3_600, "hours"),
@@ -68,6 +71,7 @@ mod tests {
     fn distances_are_in_the_unit_that_a_person_would_choose() {
         let now = Timestamp::from_second(1_000_000).unwrap();
         for (seconds, words) in [
+            (0, "just now"),
             (59, "in 59 seconds"),
             (7_200, "in 2 hours"),
             (-172_800, "2 days ago"),
