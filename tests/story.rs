@@ -11,8 +11,11 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
+
+/// Lines of a shell that wait to be read.
+const LINES_AHEAD_MAX: usize = 10_000;
 
 const PAGE: &str = include_str!("../docs/story.md");
 /// The hub's address on the page.
@@ -137,7 +140,7 @@ impl Terminal {
             .stdout(Stdio::piped())
             .spawn()
             .expect("a shell");
-        let (sender, lines) = channel();
+        let (sender, lines) = sync_channel(LINES_AHEAD_MAX);
         let output = BufReader::new(process.stdout.take().expect("piped"));
         std::thread::spawn(move || {
             let lines = output.lines().map_while(Result::ok);

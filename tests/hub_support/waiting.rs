@@ -7,10 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
-use clearinghouse::hub::error::HubError;
-use clearinghouse::hub::feed::{Batch, Feed};
-use clearinghouse::hub::{Caller, Hub};
-
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -53,19 +49,4 @@ pub fn poll_now<T>(work: impl Future<Output = T>) -> Option<T> {
         }
     }
     None
-}
-
-/// The next batch of a feed, if there is one. A government's feed writes down what crosses to it before it hands it out: so a feed
-/// that waits is asked again once the hub has written all that was proposed until now.
-pub fn batch_now(hub: &Hub, caller: &Caller, feed: &mut Feed) -> Option<Result<Batch, HubError>> {
-    let at_once = poll_now(feed.next());
-    // Lanes take turns: after as many proposals of the caller's as this, whatever the hub itself had to write is decided.
-    let after_others = || {
-        (0..3).find_map(|_| {
-            // Refused or not, it is decided after everything before it.
-            drop(wait(hub.publish(caller, Vec::new())));
-            poll_now(feed.next())
-        })
-    };
-    at_once.or_else(after_others)
 }

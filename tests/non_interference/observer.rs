@@ -11,11 +11,7 @@ use clearinghouse::log::entry::decode_indicator;
 use uuid::Uuid;
 
 use super::hub_support::drafts::{self, Rules};
-<<<<<<< HEAD
-use super::hub_support::waiting::{batch_now, wait};
-=======
 use super::hub_support::waiting::wait;
->>>>>>> model
 use super::script::{Observation, VALUES};
 use super::world::World;
 
@@ -49,14 +45,8 @@ impl World<'_> {
                 let opened = hub.subscribe_within(&self.observer, watched.filter.clone(), &watched.cursor, self.limits);
                 watched.feed = Some(opened.expect("the observer may subscribe"));
             }
-<<<<<<< HEAD
-            let hub = self.stage.hub.hub();
-            let feed = watched.feed.as_mut();
-            let Some(batch) = feed.and_then(|feed| batch_now(hub, &self.observer, feed)) else {
-=======
             let hub = &self.stage.hub;
             let Some(batch) = watched.feed.as_mut().and_then(|feed| hub.next_now(feed)) else {
->>>>>>> model
                 self.tell("feed", "idle");
                 return;
             };
