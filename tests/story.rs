@@ -262,22 +262,49 @@ impl Stage {
     }
 }
 
+/// Plays a page; each step that printed something else than stands there, with its line.
+fn faults(steps: &[Step]) -> Vec<String> {
+    let mut stage = Stage::new();
+    let mut faults = Vec::new();
+    for step in steps {
+        let lines = stage.play(step);
+        if !are_like(&step.expected, &lines) {
+            let (line, command) = (step.line, &step.command);
+            let (expected, lines) = (step.expected.join("\n"), lines.join("\n"));
+            faults.push(format!(
+                "docs/story.md:{line}: $ {command}\n--- expected\n{expected}\n--- printed\n{lines}\n"
+            ));
+        }
+    }
+    faults
+}
+
 #[test]
 fn the_story_goes_as_its_page_tells_it() {
     let steps = steps(PAGE);
     let commands = steps.iter().filter(|step| !step.command.is_empty()).count();
     assert!(commands >= COMMANDS_MIN, "only {commands} commands");
-    let mut stage = Stage::new();
-    let mut faults = String::new();
-    for step in &steps {
-        let lines = stage.play(step);
-        if !are_like(&step.expected, &lines) {
-            let (line, command) = (step.line, &step.command);
-            let (expected, lines) = (step.expected.join("\n"), lines.join("\n"));
-            faults += &format!("docs/story.md:{line}: $ {command}\n--- expected\n{expected}\n--- printed\n{lines}\n\n");
-        }
+    let faults = faults(&steps);
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn a_page_that_tells_something_else_is_found_out() {
+    for (step, is_right) in [
+        ("$ echo one; echo two >&2\none\ntwo\n", true),
+        ("$ echo one; echo two\none\n", false),
+        ("$ echo one\none\ntwo\n", false),
+        ("$ (exit 3)\n(exit 3)\n", true),
+        ("$ (exit 3)\n", false),
+        ("$ clearinghouse member list\nerror: …\n(exit 2)\n", true),
+    ] {
+        let faults = faults(&steps(&format!("```console\n{step}```\n")));
+        assert_eq!(faults.is_empty(), is_right, "{step}: {faults:?}");
     }
-    assert!(faults.is_empty(), "\n{faults}");
+    let faults = faults(&steps(
+        "```console other\n$ echo one\none\n```\n```console other\ntwo\n```\n",
+    ));
+    assert!(faults.len() == 1 && faults[0].contains("story.md:6"), "{faults:?}");
 }
 
 #[test]
