@@ -13,7 +13,9 @@ fn message(package: &str, name: &str) -> DescriptorProto {
     let bytes = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
     let set = FileDescriptorSet::decode(bytes.as_slice()).unwrap();
     let files = set.file.into_iter().filter(|file| file.package() == package);
-    let mut found = files.flat_map(|file| file.message_type).filter(|message| message.name() == name);
+    let mut found = files
+        .flat_map(|file| file.message_type)
+        .filter(|message| message.name() == name);
     found.next().unwrap_or_else(|| panic!("{package} has no {name}"))
 }
 
@@ -25,7 +27,10 @@ fn layout(message: &DescriptorProto) -> BTreeMap<i32, (String, i32, String)> {
         other => other.as_str_name().to_owned(),
     };
     let field = |field: &prost_types::FieldDescriptorProto| {
-        (field.number(), (field.name().to_owned(), field.label() as i32, encoding(field)))
+        (
+            field.number(),
+            (field.name().to_owned(), field.label() as i32, encoding(field)),
+        )
     };
     message.field.iter().map(field).collect()
 }
@@ -42,5 +47,8 @@ fn stored_messages_have_the_layout_of_the_wire() {
 
 #[test]
 fn layouts_that_differ_are_told_apart() {
-    assert_ne!(layout(&message("clearinghouse.v1", "Member")), layout(&message("clearinghouse.v1", "Group")));
+    assert_ne!(
+        layout(&message("clearinghouse.v1", "Member")),
+        layout(&message("clearinghouse.v1", "Group"))
+    );
 }
