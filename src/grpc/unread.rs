@@ -22,7 +22,7 @@ use super::status;
 const QUERY_PATH: &str = "/clearinghouse.v1.QueryService/";
 
 /// Answers of one member that may be unread at once. Those that come after them wait for their turn.
-const UNREAD_PER_MEMBER_MAX: usize = 32;
+const UNREAD_PER_MEMBER_MAX: usize = 16;
 
 /// Bytes of an answer that are handed on at once: the largest frame that a peer takes unless it said otherwise.
 const PIECE_BYTES_MAX: usize = 16 << 10;

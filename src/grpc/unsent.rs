@@ -24,8 +24,8 @@ use super::status;
 /// The one method whose request may go on for ever; each of its messages is answered.
 const STREAM_PATH: &str = "/clearinghouse.v1.PublishService/PublishStream";
 
-/// Bytes of one member's requests that may be incomplete at once: eight messages of the largest size, or very many usual ones.
-const UNSENT_BYTES_PER_MEMBER_MAX: usize = 64 << 20;
+/// Bytes of one member's requests that may be incomplete at once: four messages of the largest size, or very many usual ones.
+const UNSENT_BYTES_PER_MEMBER_MAX: usize = 32 << 20;
 
 /// Streams of requests that one member may have open, each of which may hold one incomplete message.
 const STREAMS_PER_MEMBER_MAX: usize = 32;
