@@ -24,6 +24,9 @@ const PUBLISH_ITEMS_PER_SEC_DEFAULT: NonZeroU32 = NonZeroU32::new(1_000_000).unw
 /// Items that one member may publish at once after a rest, unless told otherwise.
 const PUBLISH_BURST_ITEMS_DEFAULT: NonZeroU32 = NonZeroU32::new(2_000_000).unwrap();
 
+/// Memory for the bodies of indicators unless told otherwise.
+const BODY_CACHE_BYTES_DEFAULT: usize = 128 << 20;
+
 /// A configuration that holds together.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -57,6 +60,8 @@ pub struct Config {
     pub warning_lists: Option<PathBuf>,
     /// Whether a publication that hits a warning list is refused instead of flagged.
     pub warning_lists_strict: bool,
+    /// Memory for the bodies of indicators, in bytes: what is asked for often is kept there.
+    pub body_cache_bytes: usize,
     /// What one member may take of the hub.
     pub limits: Limits,
 }
@@ -103,6 +108,7 @@ struct RawConfig {
     drain_secs: Option<u64>,
     warning_lists: Option<PathBuf>,
     warning_lists_strict: Option<bool>,
+    body_cache_bytes: Option<usize>,
     limits: RawLimits,
 }
 
@@ -183,6 +189,7 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         drain_secs,
         warning_lists,
         warning_lists_strict,
+        body_cache_bytes,
         limits,
     } = raw;
     let metrics_listen = metrics_listen
@@ -236,6 +243,11 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         drain_secs: within("drain_secs", drain_secs.unwrap_or(10), 0..=3_600)?,
         warning_lists: warning_lists.map(|path| dir.join(path)),
         warning_lists_strict: warning_lists_strict.unwrap_or(false),
+        body_cache_bytes: within(
+            "body_cache_bytes",
+            body_cache_bytes.unwrap_or(BODY_CACHE_BYTES_DEFAULT),
+            0..=1 << 40,
+        )?,
         limits: self::limits(limits)?,
     })
 }

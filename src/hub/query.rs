@@ -10,9 +10,11 @@ use crate::domain::observable::{Kind, Observable};
 use crate::domain::policy::{self, Release};
 
 use super::assess::{Corroboration, corroboration};
+use super::bodies::Found;
 use super::cursor::{Binding, Position};
 use super::error::HubError;
 use super::views::Views;
+use super::views::at_hand::AtHand;
 use super::views::indicators::RecordIndex;
 use super::{Caller, Hub, Sighting};
 
@@ -27,6 +29,9 @@ pub const CAMPAIGNS_MAX: usize = 1_000;
 
 /// Records looked at under one hold of the views' lock.
 const RECORDS_PER_HOLD_MAX: u32 = 8_192;
+
+/// Records whose bodies are looked at under one hold.
+const BODIES_PER_HOLD_MAX: u32 = 1_024;
 
 /// How a match speaks of the value that was asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,17 +93,19 @@ impl Hub {
     /// What is known of an observable: the same one, its account, its host, the host's parents, and networks around an address.
     pub async fn lookup(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Matches>, HubError> {
         require_reader(caller)?;
-        let all = self.look_up(caller, observables)?;
-        let releases: Vec<&Release<Sighting>> = all
-            .iter()
-            .flat_map(|matches| &matches.found)
-            .map(|(_, release)| release)
-            .collect();
-        self.disclose(caller.member, releases).await?;
-        Ok(all)
+        let mut all = self.look_up(caller, observables)?;
+        let found = all.iter_mut().flat_map(|known| std::mem::take(&mut known.found));
+        let found = found.collect();
+        let mut releases = self.deliver(caller.member, found).await?.into_iter();
+        let with_bodies = |known: Known| Matches {
+            found: known.relations.into_iter().zip(releases.by_ref()).collect(),
+            truncated: known.truncated,
+            corroboration: known.corroboration,
+        };
+        Ok(all.into_iter().map(with_bodies).collect())
     }
 
-    fn look_up(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Matches>, HubError> {
+    fn look_up(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Known>, HubError> {
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
         let known = |observable: &Option<Observable>| {
@@ -122,8 +129,8 @@ impl Hub {
                 .and_then(|index| release(&views, viewer, index))
         };
         let found = found.ok_or(HubError::NotFound { field: "id" })?;
-        self.disclose(caller.member, [&found]).await?;
-        Ok(found)
+        let mut delivered = self.deliver(caller.member, vec![found]).await?;
+        delivered.pop().ok_or(HubError::NotFound { field: "id" })
     }
 
     /// A page of the indicators that pass a filter. A page is full unless it is the last, whatever lies between that the caller
@@ -148,49 +155,30 @@ impl Hub {
             None => Position::default(),
             Some(token) => self.shared.sealer.open(token, &binding).ok_or(refused)?,
         };
-        let mut releases = Vec::new();
-        while self.fill(caller, filter, page_items, &mut position, &mut releases)? && releases.len() <= page_items {
+        let mut found = Vec::new();
+        while found.len() <= page_items {
+            let room = page_items + 1 - found.len();
+            let from = position.scanned;
+            let looked = self.consult(|views, bodies| look((views, bodies), caller, filter, (from, room)));
+            let (seen, next) = looked.await??;
+            found.extend(seen);
+            position.scanned = next.unwrap_or(position.scanned);
+            if next.is_none() {
+                break;
+            }
             tokio::task::yield_now().await;
         }
         let mut next = None;
-        if releases.len() > page_items {
+        if found.len() > page_items {
             // One more than a page was asked for, so that the last page says that it is the last.
-            releases.truncate(page_items);
-            position.scanned = position.base;
+            found.truncate(page_items);
+            position.scanned = found.last().map_or(0, |(index, _)| index + 1);
+            position.base = position.scanned;
             next = Some(self.shared.sealer.seal(&position, &binding));
         }
-        self.disclose(caller.member, &releases).await?;
+        let found = found.into_iter().map(|(_, found)| found).collect();
+        let releases = self.deliver(caller.member, found).await?;
         Ok(Page { releases, next })
-    }
-
-    /// Adds to `releases` under one hold of the lock. `position.scanned` is the next record to look at, `position.base` the one
-    /// after the last of a full page. Says whether records are left.
-    fn fill(
-        &self,
-        caller: &Caller,
-        filter: &Filter,
-        page_items: usize,
-        position: &mut Position,
-        releases: &mut Vec<Release<Sighting>>,
-    ) -> Result<bool, HubError> {
-        let views = self.shared.read();
-        let viewer = viewer(&views, caller)?;
-        let count = views.indicators.len() as u32;
-        let end = count.min(position.scanned.saturating_add(RECORDS_PER_HOLD_MAX));
-        while position.scanned < end && releases.len() <= page_items {
-            let index = position.scanned;
-            position.scanned += 1;
-            let Some(release) = release(&views, viewer, index) else {
-                continue;
-            };
-            if views.indicators.passes(filter, views.indicators.record(index).current) {
-                releases.push(release);
-                if releases.len() == page_items {
-                    position.base = position.scanned;
-                }
-            }
-        }
-        Ok(position.scanned < count)
     }
 
     /// The campaigns of which the caller sees at least one indicator, by name; at most [`CAMPAIGNS_MAX`].
@@ -198,20 +186,14 @@ impl Hub {
         require_reader(caller)?;
         let wanted = name_contains.to_lowercase();
         let mut found = std::collections::BTreeMap::<Box<str>, Campaign>::new();
-        let mut next = 0;
-        loop {
-            {
-                let views = self.shared.read();
-                let viewer = viewer(&views, caller)?;
-                let end = (views.indicators.len() as u32).min(next + RECORDS_PER_HOLD_MAX / 8);
-                for index in next..end {
-                    add_to_campaign(&views, viewer, index, &wanted, &mut found);
-                }
-                if end == views.indicators.len() as u32 {
-                    break;
-                }
-                next = end;
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let seen = self.consult(|views, bodies| of_campaigns((views, bodies), caller, &wanted, from));
+            let (seen, after) = seen.await??;
+            for (name, indicator) in seen {
+                found.entry(name).or_default().add(&indicator);
             }
+            next = after;
             tokio::task::yield_now().await;
         }
         Ok(found.into_values().take(CAMPAIGNS_MAX).collect())
@@ -231,18 +213,59 @@ pub(super) fn viewer<'a>(views: &'a Views, caller: &Caller) -> Result<&'a Viewer
         .ok_or(HubError::Unauthenticated("the member is not known"))
 }
 
-fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release<Sighting>> {
+fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release<Found>> {
     let record = views.indicators.record(index);
     let version = record.current;
     let subject = views.indicators.subject(version);
     policy::evaluate(viewer, &subject, ())?;
-    policy::evaluate(viewer, &subject, Sighting::new(&views.indicators, record, version))
+    policy::evaluate(viewer, &subject, Found::new(&views.indicators, record, version))
 }
 
-fn matches(views: &Views, viewer: &Viewer, asked: &Observable) -> Matches {
-    let mut all = Matches {
+/// What one hold of the lock finds of a search, and where the next one goes on; none at the end.
+type Looked = (Vec<(RecordIndex, Release<Found>)>, Option<RecordIndex>);
+
+/// Looks for at most `room` indicators, from the record `from` on.
+fn look(
+    (views, bodies): (&Views, &AtHand),
+    caller: &Caller,
+    filter: &Filter,
+    (from, room): (RecordIndex, usize),
+) -> Result<Looked, HubError> {
+    let viewer = viewer(views, caller)?;
+    let count = views.indicators.len() as u32;
+    let end = count.min(from.saturating_add(RECORDS_PER_HOLD_MAX));
+    let mut found = Vec::new();
+    for index in from..end {
+        let Some(release) = release(views, viewer, index) else {
+            continue;
+        };
+        if views
+            .indicators
+            .passes(filter, views.indicators.record(index).current, bodies)
+        {
+            found.push((index, release));
+            if found.len() == room {
+                return Ok((found, Some(index + 1).filter(|next| *next < count)));
+            }
+        }
+    }
+    Ok((found, Some(end).filter(|next| *next < count)))
+}
+
+/// What is known of one value, before bodies are read.
+#[derive(Default)]
+struct Known {
+    relations: Vec<Relation>,
+    /// One for each relation.
+    found: Vec<Release<Found>>,
+    truncated: bool,
+    corroboration: Corroboration,
+}
+
+fn matches(views: &Views, viewer: &Viewer, asked: &Observable) -> Known {
+    let mut all = Known {
         corroboration: corroboration(views, viewer, asked.id()),
-        ..Matches::default()
+        ..Known::default()
     };
     collect(views, viewer, asked.id(), Relation::Exact, &mut all);
     if let Some(account) = asked.account() {
@@ -262,7 +285,7 @@ fn matches(views: &Views, viewer: &Viewer, asked: &Observable) -> Matches {
     all
 }
 
-fn collect(views: &Views, viewer: &Viewer, observable: ObservableId, relation: Relation, all: &mut Matches) {
+fn collect(views: &Views, viewer: &Viewer, observable: ObservableId, relation: Relation, all: &mut Known) {
     for index in views.indicators.of_observable(observable) {
         let Some(release) = release(views, viewer, index) else {
             continue;
@@ -271,29 +294,39 @@ fn collect(views: &Views, viewer: &Viewer, observable: ObservableId, relation: R
             all.truncated = true;
             return;
         }
-        all.found.push((relation, release));
+        all.relations.push(relation);
+        all.found.push(release);
     }
 }
 
-fn add_to_campaign(
-    views: &Views,
-    viewer: &Viewer,
-    index: RecordIndex,
+/// What one hold of the lock finds of campaigns, and where the next one goes on; none at the end.
+type OfCampaigns = (Vec<(Box<str>, Indicator)>, Option<RecordIndex>);
+
+/// The indicators of campaigns with a name that contains `wanted`, from the record `from` on.
+fn of_campaigns(
+    (views, bodies): (&Views, &AtHand),
+    caller: &Caller,
     wanted: &str,
-    found: &mut std::collections::BTreeMap<Box<str>, Campaign>,
-) {
-    let record = views.indicators.record(index);
-    let name = views.indicators.campaign(record);
-    if name.is_empty() || !name.to_lowercase().contains(wanted) {
-        return;
+    from: RecordIndex,
+) -> Result<OfCampaigns, HubError> {
+    let viewer = viewer(views, caller)?;
+    let count = views.indicators.len() as u32;
+    let end = count.min(from.saturating_add(BODIES_PER_HOLD_MAX));
+    let mut found = Vec::new();
+    for index in from..end {
+        let record = views.indicators.record(index);
+        let name = views.indicators.campaign(record);
+        if name.is_empty() || !name.to_lowercase().contains(wanted) {
+            continue;
+        }
+        if policy::evaluate(viewer, &views.indicators.subject(record.current), ()).is_none() {
+            continue;
+        }
+        let body = bodies.body(record.current.body);
+        let indicator = body.and_then(|body| views.indicators.decode(record.current, &body));
+        found.extend(indicator.map(|indicator| (name.into(), indicator)));
     }
-    let subject = views.indicators.subject(record.current);
-    if policy::evaluate(viewer, &subject, ()).is_none() {
-        return;
-    }
-    if let Some(indicator) = views.indicators.decode(record.current) {
-        found.entry(name.into()).or_default().add(&indicator);
-    }
+    Ok((found, Some(end).filter(|next| *next < count)))
 }
 
 impl Campaign {
