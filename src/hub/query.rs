@@ -14,7 +14,6 @@ use super::cursor::{Binding, Position};
 use super::error::HubError;
 use super::views::Views;
 use super::views::indicators::RecordIndex;
-use super::views::sight::passes;
 use super::{Caller, Hub, Sighting};
 
 /// Most matches for one value.
@@ -191,7 +190,7 @@ impl Hub {
         while position.scanned < end {
             let index = position.scanned;
             let seen = release(&views, viewer, index)
-                .filter(|_| passes(&views.indicators, filter, &views.indicators.record(index).current));
+                .filter(|_| views.indicators.passes(filter, views.indicators.record(index).current));
             if let Some(release) = seen
                 && !page.takes(release)
             {
@@ -273,7 +272,7 @@ pub(super) fn viewer<'a>(views: &'a Views, caller: &Caller) -> Result<&'a Viewer
 
 fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release<Sighting>> {
     let record = views.indicators.record(index);
-    let version = &record.current;
+    let version = record.current;
     let subject = views.indicators.subject(version);
     policy::evaluate(viewer, &subject, ())?;
     policy::evaluate(viewer, &subject, Sighting::new(&views.indicators, record, version))
@@ -348,11 +347,11 @@ fn add_to_campaign(
     if name.is_empty() || !name.to_lowercase().contains(wanted) {
         return;
     }
-    let subject = views.indicators.subject(&record.current);
+    let subject = views.indicators.subject(record.current);
     if policy::evaluate(viewer, &subject, ()).is_none() {
         return;
     }
-    if let Some(indicator) = views.indicators.decode(&record.current) {
+    if let Some(indicator) = views.indicators.decode(record.current) {
         found.entry(name.into()).or_default().add(&indicator);
     }
 }
