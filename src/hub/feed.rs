@@ -191,9 +191,9 @@ impl Feed {
         };
         let head = hub.shared.head.subscribe();
         // Asked of the views, as the position was: the head that readers wait on moves a moment later.
-        if position.goal > hub.shared.read().indicators.ordinal() {
+        if !hub.shared.read().has_been_at(&position) {
             return Err(refused(
-                "is ahead of this hub's log; subscribe without one for a snapshot",
+                "is of what this hub's log does not hold; subscribe without one for a snapshot",
             ));
         }
         hub.shared.feeds_open.fetch_add(1, Ordering::Relaxed);
@@ -301,6 +301,7 @@ impl Feed {
                     self.position.owed |= self.filling.check(&pass, indicators.ordinal());
                     return Ok(Step::Live(self.position.digest));
                 }
+                self.position.run = views.runs.at(indicators.ordinal());
                 self.begin_pass(indicators, member);
                 self.filling.closed = !self.filling.is_empty();
             }
