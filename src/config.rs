@@ -60,10 +60,17 @@ pub struct Config {
     pub warning_lists: Option<PathBuf>,
     /// Whether a publication that hits a warning list is refused instead of flagged.
     pub warning_lists_strict: bool,
-    /// Memory for the bodies of indicators, in bytes: what is asked for often is kept there.
-    pub body_cache_bytes: usize,
+    /// What the hub makes from the log.
+    pub views: Views,
     /// What one member may take of the hub.
     pub limits: Limits,
+}
+
+/// What the hub makes from the log: the table `[views]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Views {
+    /// Memory for the bodies of indicators, in bytes: what is asked for often is kept there.
+    pub body_cache_bytes: usize,
 }
 
 /// What one member may take of the hub: the table `[limits]`.
@@ -108,8 +115,15 @@ struct RawConfig {
     drain_secs: Option<u64>,
     warning_lists: Option<PathBuf>,
     warning_lists_strict: Option<bool>,
-    body_cache_bytes: Option<usize>,
+    views: RawViews,
     limits: RawLimits,
+}
+
+/// The table `[views]` as it is written.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawViews {
+    body_cache_bytes: Option<usize>,
 }
 
 /// The table `[limits]` as it is written.
@@ -189,7 +203,7 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         drain_secs,
         warning_lists,
         warning_lists_strict,
-        body_cache_bytes,
+        views,
         limits,
     } = raw;
     let metrics_listen = metrics_listen
@@ -200,9 +214,8 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         return Err(Violation::new("metrics_listen", reason));
     }
     let hosts = hosts.unwrap_or_else(|| vec!["localhost".into(), "127.0.0.1".into(), "::1".into()]);
-    if hosts.is_empty() {
-        return Err(Violation::new("hosts", "must name at least one host"));
-    }
+    let none = hosts.is_empty();
+    (!none).then_some(()).ok_or(Violation::new("hosts", "must name at least one host"))?;
     Ok(Config {
         dir: dir.to_owned(),
         listen: address("listen", listen.as_deref().unwrap_or(LISTEN_DEFAULT))?,
@@ -243,12 +256,19 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         drain_secs: within("drain_secs", drain_secs.unwrap_or(10), 0..=3_600)?,
         warning_lists: warning_lists.map(|path| dir.join(path)),
         warning_lists_strict: warning_lists_strict.unwrap_or(false),
+        views: self::views(&views)?,
+        limits: self::limits(limits)?,
+    })
+}
+
+fn views(raw: &RawViews) -> Result<Views, Violation> {
+    let RawViews { body_cache_bytes } = raw;
+    Ok(Views {
         body_cache_bytes: within(
-            "body_cache_bytes",
+            "views.body_cache_bytes",
             body_cache_bytes.unwrap_or(BODY_CACHE_BYTES_DEFAULT),
             0..=1 << 40,
         )?,
-        limits: self::limits(limits)?,
     })
 }
 
@@ -377,6 +397,10 @@ mod tests {
             (
                 "[limits]\nfeeds_per_member_max = 0",
                 "limits.feeds_per_member_max: is 0, must be 1 to 1000000",
+            ),
+            (
+                "[views]\nbody_cache_bytes = 1099511627777",
+                "views.body_cache_bytes: is 1099511627777, must be 0 to 1099511627776",
             ),
             ("[limits]\nfeeds = 1", "unknown field `feeds`"),
             ("hosts = []", "hosts: must name at least one host"),

@@ -24,7 +24,7 @@ pub(super) struct Found {
     pub body: BodyNumber,
     pub body_size: BodySize,
     state: State,
-    owner_suffix: Bytes,
+    pub owner_suffix: Bytes,
 }
 
 impl Found {

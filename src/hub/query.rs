@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::domain::filter::Filter;
-use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
+use crate::domain::id::{IndicatorId, MemberId, ObservableId, RunId, Timestamp};
 use crate::domain::indicator::{Code, Indicator};
 use crate::domain::member::{Role, Viewer};
 use crate::domain::observable::{Kind, Observable};
@@ -23,6 +23,13 @@ pub const MATCHES_MAX: usize = 100;
 
 /// Most indicators on one page.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
+
+/// Bytes of indicators on one page: well below the 4 MiB that a client takes unless it is told to take more. What is counted is what
+/// the caller sees, so where a page ends tells of nothing else.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of indicators in one answer to a look-up, for the same reason.
+pub const LOOKUP_BYTES_MAX: usize = 3 << 20;
 
 /// Most campaigns in one answer.
 pub const CAMPAIGNS_MAX: usize = 1_000;
@@ -49,7 +56,7 @@ pub enum Relation {
 pub struct Matches {
     /// Exact ones first, newest first within each relation.
     pub found: Vec<(Relation, Release<Sighting>)>,
-    /// Whether there were more than [`MATCHES_MAX`].
+    /// Whether there were more than [`MATCHES_MAX`], or than [`LOOKUP_BYTES_MAX`] left room for.
     pub truncated: bool,
     /// What the sources of the observable itself amount to.
     pub corroboration: Corroboration,
@@ -108,10 +115,11 @@ impl Hub {
     fn look_up(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Known>, HubError> {
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
+        let mut room = LOOKUP_BYTES_MAX;
         let known = |observable: &Option<Observable>| {
             observable
                 .as_ref()
-                .map(|observable| matches(&views, viewer, observable))
+                .map(|observable| matches(&views, viewer, observable, &mut room))
                 .unwrap_or_default()
         };
         Ok(observables.iter().map(known).collect())
@@ -133,8 +141,8 @@ impl Hub {
         delivered.pop().ok_or(HubError::NotFound { field: "id" })
     }
 
-    /// A page of the indicators that pass a filter. A page is full unless it is the last, whatever lies between that the caller
-    /// may not see.
+    /// A page of the indicators that pass a filter. Unless it is the last it is full, by its items or by [`PAGE_BYTES_MAX`], whatever
+    /// lies between that the caller may not see.
     pub async fn search(
         &self,
         caller: &Caller,
@@ -153,31 +161,32 @@ impl Hub {
         };
         let mut position = match token {
             None => Position::default(),
-            Some(token) => self.shared.sealer.open(token, &binding).ok_or(refused)?,
+            Some(token) => {
+                let position = self.shared.sealer.open(token, &binding);
+                let position = position.filter(|position| self.shared.read().has_been_at(position));
+                position.ok_or(refused)?
+            }
         };
-        let mut found = Vec::new();
-        while found.len() <= page_items {
-            let room = page_items + 1 - found.len();
-            let from = position.scanned;
+        let mut page = Filling::new(page_items);
+        loop {
+            let (from, room) = (position.scanned, page.room());
             let looked = self.consult(|views, bodies| look((views, bodies), caller, filter, (from, room)));
-            let (seen, next) = looked.await??;
-            found.extend(seen);
-            position.scanned = next.unwrap_or(position.scanned);
-            if next.is_none() {
+            let looked = looked.await??;
+            (position.goal, position.run, position.scanned) = (looked.moment, looked.run, looked.next);
+            for (index, release) in looked.seen {
+                if !page.takes(release) {
+                    // It is the first of the next page.
+                    position.scanned = index;
+                    break;
+                }
+            }
+            if page.has_more || looked.is_end {
                 break;
             }
             tokio::task::yield_now().await;
         }
-        let mut next = None;
-        if found.len() > page_items {
-            // One more than a page was asked for, so that the last page says that it is the last.
-            found.truncate(page_items);
-            position.scanned = found.last().map_or(0, |(index, _)| index + 1);
-            position.base = position.scanned;
-            next = Some(self.shared.sealer.seal(&position, &binding));
-        }
-        let found = found.into_iter().map(|(_, found)| found).collect();
-        let releases = self.deliver(caller.member, found).await?;
+        let next = page.has_more.then(|| self.shared.sealer.seal(&position, &binding));
+        let releases = self.deliver(caller.member, page.found).await?;
         Ok(Page { releases, next })
     }
 
@@ -197,6 +206,42 @@ impl Hub {
             tokio::task::yield_now().await;
         }
         Ok(found.into_values().take(CAMPAIGNS_MAX).collect())
+    }
+}
+
+/// A page in the making.
+struct Filling {
+    found: Vec<Release<Found>>,
+    items_max: usize,
+    bytes: usize,
+    has_more: bool,
+}
+
+impl Filling {
+    fn new(items_max: usize) -> Filling {
+        Filling {
+            found: Vec::new(),
+            items_max,
+            bytes: 0,
+            has_more: false,
+        }
+    }
+
+    /// How many to look for: one more than fits, so that the last page says that it is the last.
+    fn room(&self) -> usize {
+        self.items_max.saturating_sub(self.found.len()) + 1
+    }
+
+    /// Puts an indicator on the page, if it fits. The first one always does.
+    fn takes(&mut self, release: Release<Found>) -> bool {
+        let bytes = self.bytes + sent_bytes(&release);
+        let is_full = self.found.len() >= self.items_max || bytes > PAGE_BYTES_MAX;
+        self.has_more = is_full && !self.found.is_empty();
+        if !self.has_more {
+            self.bytes = bytes;
+            self.found.push(release);
+        }
+        !self.has_more
     }
 }
 
@@ -221,8 +266,16 @@ fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release
     policy::evaluate(viewer, &subject, Found::new(&views.indicators, record, version))
 }
 
-/// What one hold of the lock finds of a search, and where the next one goes on; none at the end.
-type Looked = (Vec<(RecordIndex, Release<Found>)>, Option<RecordIndex>);
+/// What one hold of the lock finds of a search.
+struct Looked {
+    seen: Vec<(RecordIndex, Release<Found>)>,
+    /// The record to go on with.
+    next: RecordIndex,
+    /// Whether there is none.
+    is_end: bool,
+    moment: u32,
+    run: RunId,
+}
 
 /// Looks for at most `room` indicators, from the record `from` on.
 fn look(
@@ -232,24 +285,30 @@ fn look(
     (from, room): (RecordIndex, usize),
 ) -> Result<Looked, HubError> {
     let viewer = viewer(views, caller)?;
-    let count = views.indicators.len() as u32;
-    let end = count.min(from.saturating_add(RECORDS_PER_HOLD_MAX));
-    let mut found = Vec::new();
-    for index in from..end {
-        let Some(release) = release(views, viewer, index) else {
-            continue;
-        };
-        if views
-            .indicators
-            .passes(filter, views.indicators.record(index).current, bodies)
-        {
-            found.push((index, release));
-            if found.len() == room {
-                return Ok((found, Some(index + 1).filter(|next| *next < count)));
-            }
-        }
+    let (indicators, moment) = (&views.indicators, views.indicators.ordinal());
+    let count = indicators.len() as u32;
+    let length = if filter.asks_value() {
+        BODIES_PER_HOLD_MAX
+    } else {
+        RECORDS_PER_HOLD_MAX
+    };
+    let end = count.min(from.saturating_add(length));
+    let mut looked = Looked {
+        seen: Vec::new(),
+        next: from,
+        is_end: false,
+        moment,
+        run: views.runs.at(moment),
+    };
+    while looked.next < end && looked.seen.len() < room {
+        let index = looked.next;
+        let seen = release(views, viewer, index);
+        let seen = seen.filter(|_| indicators.passes(filter, indicators.record(index).current, bodies));
+        looked.seen.extend(seen.map(|release| (index, release)));
+        looked.next += 1;
     }
-    Ok((found, Some(end).filter(|next| *next < count)))
+    looked.is_end = looked.next >= count;
+    Ok(looked)
 }
 
 /// What is known of one value, before bodies are read.
@@ -262,41 +321,58 @@ struct Known {
     corroboration: Corroboration,
 }
 
-fn matches(views: &Views, viewer: &Viewer, asked: &Observable) -> Known {
+fn matches(views: &Views, viewer: &Viewer, asked: &Observable, room: &mut usize) -> Known {
     let mut all = Known {
         corroboration: corroboration(views, viewer, asked.id()),
         ..Known::default()
     };
-    collect(views, viewer, asked.id(), Relation::Exact, &mut all);
+    collect(views, viewer, asked.id(), Relation::Exact, &mut all, room);
     if let Some(account) = asked.account() {
-        collect(views, viewer, account.id(), Relation::Exact, &mut all);
+        collect(views, viewer, account.id(), Relation::Exact, &mut all, room);
     }
     // Two dozen names for a v4 address, a hundred for a v6 one: worth it only where networks were published at all.
     if views.indicators.has_networks() {
         for network in asked.networks() {
-            collect(views, viewer, network.id(), Relation::Parent, &mut all);
+            collect(views, viewer, network.id(), Relation::Parent, &mut all, room);
         }
     }
     for parent in asked.parents() {
         let is_host = Some(parent.value()) == asked.host() && asked.kind() != Kind::Domain;
         let relation = if is_host { Relation::Host } else { Relation::Parent };
-        collect(views, viewer, parent.id(), relation, &mut all);
+        collect(views, viewer, parent.id(), relation, &mut all, room);
     }
     all
 }
 
-fn collect(views: &Views, viewer: &Viewer, observable: ObservableId, relation: Relation, all: &mut Known) {
+fn collect(
+    views: &Views,
+    viewer: &Viewer,
+    observable: ObservableId,
+    relation: Relation,
+    all: &mut Known,
+    room: &mut usize,
+) {
     for index in views.indicators.of_observable(observable) {
         let Some(release) = release(views, viewer, index) else {
             continue;
         };
-        if all.found.len() == MATCHES_MAX {
+        let left = room.checked_sub(sent_bytes(&release));
+        let Some(left) = left.filter(|_| all.found.len() < MATCHES_MAX && !all.truncated) else {
             all.truncated = true;
             return;
-        }
+        };
+        *room = left;
         all.relations.push(relation);
         all.found.push(release);
     }
+}
+
+/// What a release takes of an answer. The audience counts for the owner alone, who alone is sent it: to anybody else its length would
+/// tell how many others can read.
+fn sent_bytes(release: &Release<Found>) -> usize {
+    let found = release.body();
+    let suffix = if release.is_own() { found.owner_suffix.len() } else { 0 };
+    found.body_size.bytes() + suffix
 }
 
 /// What one hold of the lock finds of campaigns, and where the next one goes on; none at the end.

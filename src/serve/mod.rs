@@ -231,7 +231,7 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
         reopen: reopener(dir.log(), log_options),
         views_dir: dir.views(),
         bodies: BodiesOptions {
-            cache_bytes: config.body_cache_bytes,
+            cache_bytes: config.views.body_cache_bytes,
         },
     };
     let (hub, sequencer) = Hub::open(log, options)?;
