@@ -2,15 +2,17 @@
 //! `expression` reads and writes the text form. A filter only narrows: who may see an indicator is `policy`'s alone.
 
 mod expression;
+mod facets;
 mod term;
 
 use super::id::MemberId;
-use super::indicator::{Code, Content, Indicator, Severity, Tag, Text, Ttp, Verdict};
+use super::indicator::{Code, Indicator, Severity, Tag, Text, Ttp, Verdict};
 use super::member::MemberKind;
 use super::observable::{Kind, Observable};
 use super::violation::Violation;
 
 pub use expression::ParsedFilter;
+pub use facets::Facets;
 
 /// Each non-empty field must hold; a list holds if one of its values does. The default passes everything.
 ///
@@ -63,34 +65,11 @@ impl Filter {
         self.values_count() == 0 && self.confidence_min == 0 && self.severity_min.is_none()
     }
 
-    /// Whether `indicator` passes. Allocates nothing: a feed asks this of each change for each of its subscribers.
+    /// Whether `indicator` passes. Allocates nothing.
     pub fn matches(&self, indicator: &Indicator) -> bool {
-        let content = &indicator.content;
-        // The fields that cost one comparison come first.
-        content.confidence.value() >= self.confidence_min
-            && self.severity_min.is_none_or(|least| content.severity >= Some(least))
-            && holds(&self.kinds, |kind| *kind == content.observable.kind())
-            && holds(&self.verdicts, |verdict| *verdict == content.verdict)
-            && holds(&self.publisher_kinds, |kind| *kind == indicator.publisher_kind)
-            && holds(&self.publishers, |publisher| *publisher == indicator.publisher)
-            && self.holds_for_context(content)
-            && holds(&self.platforms, |name| is_on_platform(&content.observable, name))
-            && holds(&self.value_suffixes, |suffix| ends_with(&content.observable, suffix))
-    }
-
-    fn holds_for_context(&self, content: &Content) -> bool {
-        let targets = &content.targets;
-        let stated = |ttp: &String| content.ttps.iter().any(|stated| is_or_heads(ttp, stated.as_str()));
-        holds(&self.campaigns, |name| name == content.campaign.as_str())
-            && holds(&self.tags, |tag| {
-                content.tags.iter().any(|stated| tag == stated.as_str())
-            })
-            && holds(&self.target_countries, |code| targets.countries.contains(code))
-            && holds(&self.target_languages, |code| targets.languages.contains(code))
-            && holds(&self.target_events, |name| {
-                targets.events.iter().any(|event| name == event.as_str())
-            })
-            && holds(&self.ttps, stated)
+        self.matches_confidence(indicator.content.confidence)
+            && self.matches_facets(&Facets::of(indicator))
+            && self.matches_value(&indicator.content.observable)
     }
 
     /// Checks every limit and the shape of every value. Fields are named as on the wire.

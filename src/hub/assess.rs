@@ -38,7 +38,7 @@ impl Hub {
             .propose(move |views, staged| {
                 let viewer = active_viewer(views, member)?;
                 let index = visible(views, viewer, assessment.indicator)?;
-                let version = &views.indicators.record(index).current;
+                let version = views.indicators.record(index).current;
                 if views.indicators.class(version).publisher == member {
                     let reason = "is your own: revise or retract it instead".into();
                     return Err(HubError::Conflict {
@@ -98,7 +98,7 @@ pub(super) fn corroboration(views: &Views, viewer: &Viewer, observable: Observab
     let mut disputers = BTreeSet::new();
     let mut earliest = None;
     for index in views.indicators.of_observable(observable) {
-        let version = &views.indicators.record(index).current;
+        let version = views.indicators.record(index).current;
         let subject = views.indicators.subject(version);
         let counts = matches!(version.state, State::Active | State::Embargoed);
         if !counts || policy::evaluate(viewer, &subject, ()).is_none() {
@@ -141,7 +141,7 @@ fn active_viewer(views: &Views, member: MemberId) -> Result<&Viewer, HubError> {
 
 fn visible(views: &Views, viewer: &Viewer, id: IndicatorId) -> Result<RecordIndex, HubError> {
     let seen = views.indicators.find(id).filter(|index| {
-        let subject = views.indicators.subject(&views.indicators.record(*index).current);
+        let subject = views.indicators.subject(views.indicators.record(*index).current);
         policy::evaluate(viewer, &subject, ()).is_some()
     });
     seen.ok_or(HubError::NotFound { field: "indicator_id" })

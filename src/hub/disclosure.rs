@@ -167,7 +167,7 @@ impl Hub {
 
 fn is_fresh_crossing(views: &Views, agency: MemberId, id: IndicatorId) -> bool {
     views.indicators.find(id).is_some_and(|index| {
-        let class = views.indicators.class(&views.indicators.record(index).current);
+        let class = views.indicators.class(views.indicators.record(index).current);
         class.publisher_kind != MemberKind::Government && !views.sharing.is_disclosed(agency, index)
     })
 }
@@ -175,7 +175,7 @@ fn is_fresh_crossing(views: &Views, agency: MemberId, id: IndicatorId) -> bool {
 fn origin<'a>(views: &'a Views, disclosure: &Disclosure) -> (MemberId, &'a str) {
     let record = views.indicators.record(disclosure.record);
     (
-        views.indicators.class(&record.current).publisher,
+        views.indicators.class(record.current).publisher,
         views.indicators.campaign(record),
     )
 }

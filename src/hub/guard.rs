@@ -44,7 +44,7 @@ pub(super) fn check_share(
 
 /// Whether another handling would take an indicator from a member that sees it now.
 pub(super) fn tightens(views: &Views, index: RecordIndex, handling: &Handling) -> bool {
-    let version = &views.indicators.record(index).current;
+    let version = views.indicators.record(index).current;
     let before = views.indicators.subject(version);
     let after = Subject {
         state: match handling.embargo {

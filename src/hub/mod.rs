@@ -183,12 +183,12 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    fn new(indicators: &Indicators, record: &Record, version: &Version) -> Sighting {
+    fn new(indicators: &Indicators, record: Record<'_>, version: &Version) -> Sighting {
         Sighting {
             id: record.id,
             revision: version.revision,
             state: version.state,
-            body: version.body.clone(),
+            body: indicators.body(version),
             owner_suffix: indicators.class(version).owner_suffix.clone(),
         }
     }

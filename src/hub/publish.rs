@@ -371,7 +371,7 @@ fn check_audience(views: &Views, publisher: MemberId, handling: &Handling) -> Re
 /// The newest version of one of the member's own indicators; somebody else's looks like none.
 fn own(views: &Views, member: MemberId, id: IndicatorId) -> Result<Indicator, HubError> {
     let found = views.indicators.find(id).and_then(|index| {
-        let version = &views.indicators.record(index).current;
+        let version = views.indicators.record(index).current;
         (views.indicators.class(version).publisher == member)
             .then(|| views.indicators.decode(version))
             .flatten()

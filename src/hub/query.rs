@@ -14,7 +14,6 @@ use super::cursor::{Binding, Position};
 use super::error::HubError;
 use super::views::Views;
 use super::views::indicators::RecordIndex;
-use super::views::sight::passes;
 use super::{Caller, Hub, Sighting};
 
 /// Most matches for one value.
@@ -184,7 +183,7 @@ impl Hub {
             let Some(release) = release(&views, viewer, index) else {
                 continue;
             };
-            if passes(&views.indicators, filter, &views.indicators.record(index).current) {
+            if views.indicators.passes(filter, views.indicators.record(index).current) {
                 releases.push(release);
                 if releases.len() == page_items {
                     position.base = position.scanned;
@@ -234,7 +233,7 @@ pub(super) fn viewer<'a>(views: &'a Views, caller: &Caller) -> Result<&'a Viewer
 
 fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release<Sighting>> {
     let record = views.indicators.record(index);
-    let version = &record.current;
+    let version = record.current;
     let subject = views.indicators.subject(version);
     policy::evaluate(viewer, &subject, ())?;
     policy::evaluate(viewer, &subject, Sighting::new(&views.indicators, record, version))
@@ -288,11 +287,11 @@ fn add_to_campaign(
     if name.is_empty() || !name.to_lowercase().contains(wanted) {
         return;
     }
-    let subject = views.indicators.subject(&record.current);
+    let subject = views.indicators.subject(record.current);
     if policy::evaluate(viewer, &subject, ()).is_none() {
         return;
     }
-    if let Some(indicator) = views.indicators.decode(&record.current) {
+    if let Some(indicator) = views.indicators.decode(record.current) {
         found.entry(name.into()).or_default().add(&indicator);
     }
 }

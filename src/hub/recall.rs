@@ -262,7 +262,7 @@ impl Hub {
 }
 
 fn publisher(views: &Views, index: RecordIndex) -> MemberId {
-    let version = &views.indicators.record(index).current;
+    let version = views.indicators.record(index).current;
     views.indicators.class(version).publisher
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::handling::{Audience, Handling, Tlp};
 use crate::domain::id::{IndicatorId, Timestamp};
-use crate::domain::indicator::{Confidence, Targets};
+use crate::domain::indicator::{Confidence, Content, Targets};
 
 const ACME: MemberId = MemberId(Uuid::from_u128(1));
 const OTHER: MemberId = MemberId(Uuid::from_u128(2));

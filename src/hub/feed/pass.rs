@@ -12,7 +12,7 @@ use super::super::cursor::{Phase, Position};
 use super::super::digest::Digest;
 use super::super::views::indicators::{Indicators, Record, RecordIndex, Version};
 use super::super::views::roster::MemberRecord;
-use super::super::views::sight::{Sight, Span, passes};
+use super::super::views::sight::{Sight, Span};
 use super::RemovalReason;
 
 /// The moments of one pass, and who looks.
@@ -182,10 +182,10 @@ impl<'a> Pass<'a> {
     /// The newest version, if it may be seen now and passes the filter.
     fn release_now(&self, index: RecordIndex) -> Option<Gathered> {
         let record = self.indicators.record(index);
-        let version = &record.current;
+        let version = record.current;
         let sighting = Sighting::new(self.indicators, record, version);
         let release = policy::evaluate(self.member.viewer(), &self.indicators.subject(version), sighting)?;
-        passes(self.indicators, self.filter, version).then_some(Gathered {
+        self.indicators.passes(self.filter, version).then_some(Gathered {
             record: index,
             version: version.ordinal,
             release,
@@ -200,7 +200,7 @@ impl<'a> Pass<'a> {
 
     /// Whether an earlier stream may have brought the indicator after the moment that the cursor stands for: the line was out,
     /// and the program ended before it stored the cursor.
-    fn may_have_come_before(&self, record: &Record) -> bool {
+    fn may_have_come_before(&self, record: Record<'_>) -> bool {
         let sight = Sight {
             indicators: self.indicators,
             member: self.member,
@@ -212,12 +212,12 @@ impl<'a> Pass<'a> {
     fn sees(&self, viewer: Option<&Viewer>, version: &Version) -> bool {
         let subject = self.indicators.subject(version);
         viewer.is_some_and(|viewer| policy::evaluate(viewer, &subject, ()).is_some())
-            && passes(self.indicators, self.filter, version)
+            && self.indicators.passes(self.filter, version)
     }
 
     /// The end of an indicator's life is named to those only who saw it until that moment: what happens to it after it left the
     /// member's sight is not the member's to know, and what they held they are told of, whatever label it stood under.
-    fn removal_reason(&self, record: &Record) -> RemovalReason {
+    fn removal_reason(&self, record: Record<'_>) -> RemovalReason {
         let held = |(before, end): &(&Version, &Version)| {
             let viewer = self.member.viewer_at(end.ordinal);
             self.sees(viewer.map(|viewer| &**viewer), before)

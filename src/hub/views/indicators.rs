@@ -4,118 +4,59 @@
 //! the roster. Touches are counted from 0; a moment in the fold is named by the number of touches before it, its **ordinal**.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
 
 use bytes::Bytes;
 
-use crate::domain::handling::Handling;
+use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Indicator, State};
-use crate::domain::member::MemberKind;
 use crate::domain::observable::Kind;
 use crate::domain::policy::Subject;
-use crate::log::entry::{StoredIndicator, decode_indicator, encode_audience};
+use crate::log::entry::{StoredIndicator, decode_indicator};
 
-/// Index of a record.
-pub type RecordIndex = u32;
+use super::bodies::Bodies;
+use super::facets::{Brought, Class, FacetSets};
+use super::numbers::Numbers;
+use super::record::{NO_RECORD, Row};
+use super::rows::Rows;
+
+pub use super::record::{Record, RecordIndex, Version};
 
 /// In [`Indicators::touches`]: a change of the roster.
 const ROSTER_TOUCH: u32 = u32::MAX;
 
-/// End of a chain of records of one observable.
-const NO_RECORD: u32 = u32::MAX;
-
-/// What policy decides on, shared by all indicators that agree in it. Times are left out: they act through the state.
-#[derive(PartialEq, Eq, Hash, Clone)]
-pub struct Class {
-    /// The owner.
-    pub publisher: MemberId,
-    /// The owner's kind.
-    pub publisher_kind: MemberKind,
-    /// Label, audience, release and the members of the embargo.
-    pub handling: Handling,
-    /// Encoded: what the owner's view adds to the body.
-    pub owner_suffix: Bytes,
-}
-
-/// One indicator between two changes.
-#[derive(Clone)]
-pub struct Version {
-    /// The touch that made it.
-    pub ordinal: u32,
-    /// The indicator's revision.
-    pub revision: u32,
-    /// Where it stands in its life.
-    pub state: State,
-    class: u32,
-    /// Whether the publisher says that it saw it itself.
-    pub independent: bool,
-    /// As it is sent to readers, without state and audience.
-    pub body: Bytes,
-}
-
-/// One indicator.
-pub struct Record {
-    /// Its id.
-    pub id: IndicatorId,
-    /// What it speaks of.
-    pub observable: ObservableId,
-    campaign: u32,
-    next_of_observable: u32,
-    /// When its state changes by itself.
-    due: Option<Timestamp>,
-    /// The newest version.
-    pub current: Version,
-    /// Older ones, oldest first.
-    past: Vec<Version>,
-}
-
-impl Record {
-    /// The version that held at `ordinal`, none before publication.
-    pub fn at(&self, ordinal: u32) -> Option<&Version> {
-        match self.current.ordinal < ordinal {
-            true => Some(&self.current),
-            false => self.past.iter().rev().find(|version| version.ordinal < ordinal),
-        }
-    }
-
-    /// The touch that published it.
-    pub fn published_at(&self) -> u32 {
-        self.past.first().unwrap_or(&self.current).ordinal
-    }
-
-    /// All versions, newest first.
-    pub fn versions(&self) -> impl Iterator<Item = &Version> {
-        std::iter::once(&self.current).chain(self.past.iter().rev())
-    }
-
-    /// The first version made at `ordinal` or later.
-    pub fn first_since(&self, ordinal: u32) -> Option<&Version> {
-        self.versions().take_while(|version| version.ordinal >= ordinal).last()
-    }
-
-    /// Where its life is over: the last version before the end, and the one that ended it (the expiry, where it was retracted
-    /// after that).
-    pub fn end(&self) -> Option<(&Version, &Version)> {
-        let over = |version: &&Version| matches!(version.state, State::Retracted | State::Expired);
-        let end = self.versions().take_while(over).last()?;
-        Some((self.at(end.ordinal)?, end))
-    }
+/// When a record changes by itself.
+#[derive(Clone, Copy)]
+struct Due {
+    at: Timestamp,
+    /// When it expires, where `at` is the end of its embargo.
+    expires_at: Option<Timestamp>,
 }
 
 /// The view.
 #[derive(Default)]
 pub struct Indicators {
-    records: Vec<Record>,
-    touches: Vec<u32>,
-    classes: Vec<Class>,
-    class_index: HashMap<Class, u32>,
-    campaigns: Vec<Box<str>>,
-    campaign_index: HashMap<Box<str>, u32>,
-    by_id: HashMap<IndicatorId, RecordIndex>,
-    by_observable: HashMap<ObservableId, RecordIndex>,
+    rows: Rows<Row>,
+    /// Older versions, oldest first. Most indicators have none.
+    past: HashMap<RecordIndex, Vec<Version>>,
+    bodies: Bodies,
+    facets: FacetSets,
+    touches: Rows<RecordIndex>,
+    keys: RandomState,
+    by_id: Numbers,
+    by_observable: Numbers,
     due: BTreeSet<(Timestamp, RecordIndex)>,
-    active_by_publisher: HashMap<MemberId, u64>,
+    due_of: HashMap<RecordIndex, Due>,
+    publishers: HashMap<MemberId, Publisher>,
     has_networks: bool,
+}
+
+/// What is known of a member as a publisher.
+#[derive(Default)]
+struct Publisher {
+    active: u64,
+    brought: Brought,
 }
 
 impl Indicators {
@@ -126,53 +67,60 @@ impl Indicators {
 
     /// How many indicators were ever published.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.rows.len()
     }
 
     /// The record at `index`, which must come from this view.
-    pub fn record(&self, index: RecordIndex) -> &Record {
-        &self.records[index as usize]
+    pub fn record(&self, index: RecordIndex) -> Record<'_> {
+        let row = self.rows.at(index);
+        let past = match row.current.has_older {
+            true => self.past.get(&index).map(Vec::as_slice).unwrap_or_default(),
+            false => &[],
+        };
+        Record::new(row, past)
     }
 
     /// The record that touch `ordinal` changed; none for a change of the roster.
     pub fn touched(&self, ordinal: u32) -> Option<RecordIndex> {
-        let touch = self.touches[ordinal as usize];
+        let touch = *self.touches.at(ordinal);
         (touch != ROSTER_TOUCH).then_some(touch)
     }
 
     /// The record of an id.
     pub fn find(&self, id: IndicatorId) -> Option<RecordIndex> {
-        self.by_id.get(&id).copied()
+        self.by_id
+            .find(self.keys.hash_one(id), |index| self.rows.at(index).id == id)
     }
 
     /// The records that speak of an observable, newest first.
     pub fn of_observable(&self, observable: ObservableId) -> impl Iterator<Item = RecordIndex> {
-        let first = self.by_observable.get(&observable).copied();
+        let is = |index| self.rows.at(index).observable == observable;
+        let first = self.by_observable.find(self.keys.hash_one(observable), is);
         std::iter::successors(first, |index| {
-            let next = self.record(*index).next_of_observable;
+            let next = self.rows.at(*index).next_of_observable;
             (next != NO_RECORD).then_some(next)
         })
     }
 
     /// The record that `publisher` already has of `observable` in `campaign`, and has not retracted or let expire.
     pub fn published(&self, publisher: MemberId, observable: ObservableId, campaign: &str) -> Option<RecordIndex> {
-        let campaign = *self.campaign_index.get(campaign)?;
+        let campaign = self.facets.find_campaign(campaign)?;
         self.of_observable(observable).find(|index| {
-            let record = self.record(*index);
-            record.campaign == campaign
-                && self.class(&record.current).publisher == publisher
-                && matches!(record.current.state, State::Active | State::Embargoed)
+            let version = &self.rows.at(*index).current;
+            self.facets.campaign_number(version.facets) == campaign
+                && self.class(version).publisher == publisher
+                && matches!(version.state, State::Active | State::Embargoed)
         })
     }
 
     /// What policy decides a version on.
     pub fn class(&self, version: &Version) -> &Class {
-        &self.classes[version.class as usize]
+        self.facets.class(version.facets)
     }
 
     /// Whether two versions are decided alike.
     pub fn is_handled_alike(&self, one: &Version, other: &Version) -> bool {
-        one.class == other.class && one.state == other.state
+        one.state == other.state && self.facets.is_one_class(one.facets, other.facets)
     }
 
     /// What policy looks at in a version.
@@ -186,9 +134,30 @@ impl Indicators {
         }
     }
 
+    /// Whether a version passes a filter. Only what asks for the value, or for what its publisher stated in too many ways, takes the
+    /// body.
+    pub fn passes(&self, filter: &Filter, version: &Version) -> bool {
+        if filter.is_all() {
+            return true;
+        }
+        if !filter.matches_confidence(version.confidence) {
+            return false;
+        }
+        match self.facets.passes(filter, version.facets) {
+            Some(false) => false,
+            Some(true) if !filter.asks_value() => true,
+            Some(true) | None => self.decode(version).is_some_and(|indicator| filter.matches(&indicator)),
+        }
+    }
+
     /// The campaign of a record; empty for none.
-    pub fn campaign(&self, record: &Record) -> &str {
-        &self.campaigns[record.campaign as usize]
+    pub fn campaign(&self, record: Record<'_>) -> &str {
+        self.facets.campaign(record.current.facets)
+    }
+
+    /// The encoded body of a version.
+    pub fn body(&self, version: &Version) -> Bytes {
+        self.bodies.of(version.body)
     }
 
     /// The indicator of a version, decoded. None is a defect of the program: what was applied can be decoded.
@@ -199,7 +168,7 @@ impl Indicators {
             .as_ref()
             .map(|embargo| embargo.members().to_vec())
             .unwrap_or_default();
-        let decoded = decode_indicator(&version.body, handling.audience().clone(), embargo_members);
+        let decoded = decode_indicator(&self.body(version), handling.audience().clone(), embargo_members);
         decoded
             .inspect_err(|error| tracing::error!(%error, "a stored indicator cannot be decoded"))
             .ok()
@@ -217,7 +186,10 @@ impl Indicators {
 
     /// How many active or embargoed indicators a member has.
     pub fn active_of(&self, publisher: MemberId) -> u64 {
-        self.active_by_publisher.get(&publisher).copied().unwrap_or_default()
+        self.publishers
+            .get(&publisher)
+            .map(|publisher| publisher.active)
+            .unwrap_or_default()
     }
 
     /// Folds a publication, revision or (with `state`) retraction.
@@ -228,15 +200,16 @@ impl Indicators {
             Some(_) => State::Embargoed,
             None => State::Active,
         });
-        let class = self.intern_class(indicator);
-        let campaign = self.intern_campaign(indicator.content.campaign.as_str());
+        let publisher = self.publishers.entry(indicator.publisher).or_default();
         let version = Version {
-            ordinal: self.ordinal(),
+            ordinal: self.touches.len() as u32,
             revision: indicator.revision,
+            facets: self.facets.number(indicator, &mut publisher.brought),
+            body: self.bodies.push(body.clone()),
+            confidence: indicator.content.confidence,
             state,
-            class,
             independent: indicator.content.independent,
-            body: body.clone(),
+            has_older: false,
         };
         let index = match self.find(indicator.id) {
             Some(index) => {
@@ -245,10 +218,12 @@ impl Indicators {
             }
             None => self.insert(indicator, version),
         };
-        self.records[index as usize].campaign = campaign;
         let due = match state {
-            State::Embargoed => handling.embargo.as_ref().map(|embargo| embargo.until),
-            State::Active => handling.expires_at,
+            State::Embargoed => handling.embargo.as_ref().map(|embargo| Due {
+                at: embargo.until,
+                expires_at: handling.expires_at,
+            }),
+            State::Active => handling.expires_at.map(expiry),
             State::Retracted | State::Expired => None,
         };
         self.set_due(index, due);
@@ -262,19 +237,17 @@ impl Indicators {
             if due > now {
                 break;
             }
-            let mut version = self.record(index).current.clone();
-            let expires_at = self
-                .decode(&version)
-                .and_then(|indicator| indicator.content.handling.expires_at);
+            let mut version = self.rows.at(index).current;
             version.ordinal = self.ordinal();
-            version.state = match version.state {
-                State::Embargoed => State::Active,
-                _ => State::Expired,
-            };
-            let next = if version.state == State::Active {
-                expires_at
-            } else {
-                None
+            let next = match version.state {
+                State::Embargoed => {
+                    version.state = State::Active;
+                    self.due_of.get(&index).and_then(|due| due.expires_at).map(expiry)
+                }
+                _ => {
+                    version.state = State::Expired;
+                    None
+                }
             };
             self.replace(index, version);
             self.set_due(index, next);
@@ -287,84 +260,77 @@ impl Indicators {
     }
 
     fn insert(&mut self, indicator: &Indicator, version: Version) -> RecordIndex {
-        let index = self.records.len() as RecordIndex;
+        let index = self.rows.len() as RecordIndex;
         let observable = indicator.content.observable.id();
         let kind = indicator.content.observable.kind();
         self.has_networks |= matches!(kind, Kind::Ipv4Network | Kind::Ipv6Network);
-        let next_of_observable = self.by_observable.insert(observable, index).unwrap_or(NO_RECORD);
-        self.by_id.insert(indicator.id, index);
-        self.touches.push(index);
-        *self.active_by_publisher.entry(indicator.publisher).or_default() += 1;
-        self.records.push(Record {
+        self.count(indicator.publisher, None, version.state);
+        let Indicators {
+            rows,
+            keys,
+            by_id,
+            by_observable,
+            ..
+        } = self;
+        by_id.insert(keys.hash_one(indicator.id), index, |held| {
+            keys.hash_one(rows.at(held).id)
+        });
+        let older = by_observable.replace(
+            keys.hash_one(observable),
+            index,
+            |held| rows.at(held).observable == observable,
+            |held| keys.hash_one(rows.at(held).observable),
+        );
+        rows.push(Row {
             id: indicator.id,
             observable,
-            campaign: 0,
-            next_of_observable,
-            due: None,
+            next_of_observable: older.unwrap_or(NO_RECORD),
             current: version,
-            past: Vec::new(),
         });
+        self.touches.push(index);
         index
     }
 
     fn replace(&mut self, index: RecordIndex, version: Version) {
         let publisher = self.class(&version).publisher;
+        let row = self.rows.at_mut(index);
+        let version = Version {
+            has_older: true,
+            ..version
+        };
+        let past = std::mem::replace(&mut row.current, version);
+        self.past
+            .entry(index)
+            .or_insert_with(|| Vec::with_capacity(1))
+            .push(past);
+        self.touches.push(index);
+        self.count(publisher, Some(past.state), version.state);
+    }
+
+    fn count(&mut self, publisher: MemberId, before: Option<State>, after: State) {
         let held = |state| matches!(state, State::Active | State::Embargoed);
-        let record = &mut self.records[index as usize];
-        let count = self.active_by_publisher.entry(publisher).or_default();
-        match (held(record.current.state), held(version.state)) {
-            (true, false) => *count -= 1,
-            (false, true) => *count += 1,
+        let publisher = self.publishers.entry(publisher).or_default();
+        match (before.is_some_and(held), held(after)) {
+            (true, false) => publisher.active -= 1,
+            (false, true) => publisher.active += 1,
             _ => {}
         }
-        let past = std::mem::replace(&mut record.current, version);
-        record.past.push(past);
-        self.touches.push(index);
     }
 
-    fn set_due(&mut self, index: RecordIndex, due: Option<Timestamp>) {
-        let record = &mut self.records[index as usize];
-        if let Some(before) = std::mem::replace(&mut record.due, due) {
-            self.due.remove(&(before, index));
+    fn set_due(&mut self, index: RecordIndex, due: Option<Due>) {
+        let before = match due {
+            Some(due) => self.due_of.insert(index, due),
+            None => self.due_of.remove(&index),
+        };
+        if let Some(before) = before {
+            self.due.remove(&(before.at, index));
         }
         if let Some(due) = due {
-            self.due.insert((due, index));
+            self.due.insert((due.at, index));
         }
     }
+}
 
-    fn intern_class(&mut self, indicator: &Indicator) -> u32 {
-        let mut handling = indicator.content.handling.clone();
-        handling.expires_at = None;
-        if let Some(embargo) = &mut handling.embargo {
-            embargo.until = Timestamp::default();
-        }
-        let owner_suffix = encode_audience(&handling);
-        let class = Class {
-            publisher: indicator.publisher,
-            publisher_kind: indicator.publisher_kind,
-            handling,
-            owner_suffix,
-        };
-        match self.class_index.get(&class) {
-            Some(number) => *number,
-            None => {
-                let number = self.classes.len() as u32;
-                self.classes.push(class.clone());
-                self.class_index.insert(class, number);
-                number
-            }
-        }
-    }
-
-    fn intern_campaign(&mut self, name: &str) -> u32 {
-        match self.campaign_index.get(name) {
-            Some(number) => *number,
-            None => {
-                let number = self.campaigns.len() as u32;
-                self.campaigns.push(name.into());
-                self.campaign_index.insert(name.into(), number);
-                number
-            }
-        }
-    }
+fn expiry(at: Timestamp) -> Due {
+    Due { at, expires_at: None }
 }

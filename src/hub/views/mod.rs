@@ -2,6 +2,14 @@
 //! with the same log hold the same views, and they can be dropped and rebuilt at any time.
 
 pub(super) mod indicators;
+mod record;
+
+mod facets;
+
+mod bodies;
+mod numbers;
+mod rows;
+
 pub(super) mod roster;
 pub(super) mod sharing;
 pub(super) mod storage;

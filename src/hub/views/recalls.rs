@@ -43,12 +43,12 @@ impl Recalls {
     /// from somebody. A retraction always counts; another handling only if some member sees it no more.
     pub fn fold(&mut self, indicators: &Indicators, roster: &Roster, index: RecordIndex, at: Timestamp) {
         let record = indicators.record(index);
-        let (publisher, touch) = (indicators.class(&record.current).publisher, record.current.ordinal);
+        let (publisher, touch) = (indicators.class(record.current).publisher, record.current.ordinal);
         let is_retraction = record.current.state == State::Retracted;
         let takes_back = is_retraction
             || record
                 .at(touch)
-                .is_some_and(|before| !indicators.is_handled_alike(before, &record.current))
+                .is_some_and(|before| !indicators.is_handled_alike(before, record.current))
                 && roster.members().filter(|member| member.id != publisher).any(|member| {
                     let filter = &Filter::default();
                     let sight = Sight {

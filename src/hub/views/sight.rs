@@ -41,15 +41,15 @@ pub struct Sight<'a> {
 
 impl Sight<'_> {
     /// Whether it saw the indicator at `moment`.
-    pub fn saw_at(&self, record: &Record, moment: u32) -> bool {
+    pub fn saw_at(&self, record: Record<'_>, moment: u32) -> bool {
         let (Some(viewer), Some(version)) = (self.member.viewer_at(moment), record.at(moment)) else {
             return false;
         };
-        self.may_see(viewer, version) && passes(self.indicators, self.filter, version)
+        self.may_see(viewer, version) && self.indicators.passes(self.filter, version)
     }
 
     /// Whether it saw the indicator at any moment of `span`.
-    pub fn saw_within(&self, record: &Record, span: Span) -> bool {
+    pub fn saw_within(&self, record: Record<'_>, span: Span) -> bool {
         if record.published_at() >= span.to {
             return false;
         }
@@ -65,7 +65,7 @@ impl Sight<'_> {
     /// Whether the change `touch` of the indicator's handling took it from this member, were the member active: what a suspended
     /// member holds is taken back from it all the same. The filter does not count, for what no longer passes it may still be
     /// looked up.
-    pub fn lost_by(&self, record: &Record, touch: u32) -> bool {
+    pub fn lost_by(&self, record: Record<'_>, touch: u32) -> bool {
         let (Some(before), Some(after)) = (record.at(touch), record.at(touch + 1)) else {
             return false;
         };
@@ -82,12 +82,4 @@ impl Sight<'_> {
     fn may_see(&self, viewer: &Viewer, version: &Version) -> bool {
         policy::evaluate(viewer, &self.indicators.subject(version), ()).is_some()
     }
-}
-
-/// Whether a version passes a filter.
-pub fn passes(indicators: &Indicators, filter: &Filter, version: &Version) -> bool {
-    filter.is_all()
-        || indicators
-            .decode(version)
-            .is_some_and(|indicator| filter.matches(&indicator))
 }

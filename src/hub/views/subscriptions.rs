@@ -44,7 +44,7 @@ pub struct Holding {
 
 impl Holding {
     /// Whether the indicator may have been held just before `touch`.
-    pub fn may_hold(&self, sight: &Sight<'_>, record: &Record, touch: u32) -> bool {
+    pub fn may_hold(&self, sight: &Sight<'_>, record: Record<'_>, touch: u32) -> bool {
         if record.published_at() >= touch {
             return false;
         }
@@ -126,7 +126,7 @@ impl SubscriptionRecord {
     }
 
     /// Whether the change `touch` took the indicator back from this subscription and it has not confirmed that.
-    pub fn is_outstanding(&self, sight: &Sight<'_>, record: &Record, touch: u32) -> bool {
+    pub fn is_outstanding(&self, sight: &Sight<'_>, record: Record<'_>, touch: u32) -> bool {
         touch >= self.held.applied
             && self.dropped_at.is_none_or(|dropped_at| touch < dropped_at)
             && takes_back(sight, record, touch)
@@ -138,7 +138,7 @@ impl SubscriptionRecord {
     }
 
     /// When it confirmed that the change `touch` took the indicator back from it; none if it did not, or never held it.
-    pub fn confirmed_at(&self, sight: &Sight<'_>, record: &Record, touch: u32) -> Option<Timestamp> {
+    pub fn confirmed_at(&self, sight: &Sight<'_>, record: Record<'_>, touch: u32) -> Option<Timestamp> {
         let mut confirmations = self.confirmations.iter().rev();
         let confirmation = confirmations.find(|one| {
             (one.held.applied..one.to).contains(&touch)
@@ -182,7 +182,7 @@ impl SubscriptionRecord {
 
 /// Whether the change `touch` is the publisher's taking back of the indicator from this member. A retraction is one also for a
 /// member that could not have seen the indicator any more, for its own reasons: it may hold it still.
-fn takes_back(sight: &Sight<'_>, record: &Record, touch: u32) -> bool {
+fn takes_back(sight: &Sight<'_>, record: Record<'_>, touch: u32) -> bool {
     let Some(after) = record.at(touch + 1).filter(|version| version.ordinal == touch) else {
         return false;
     };

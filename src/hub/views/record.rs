@@ -1,0 +1,104 @@
+//! One indicator as the view holds it: a row of fixed size, and older versions for the few that have any.
+
+use crate::domain::id::{IndicatorId, ObservableId};
+use crate::domain::indicator::{Confidence, State};
+
+use super::bodies::BodyNumber;
+use super::facets::FacetsNumber;
+
+/// Index of a record.
+pub type RecordIndex = u32;
+
+/// End of a chain of records of one observable.
+pub const NO_RECORD: RecordIndex = u32::MAX;
+
+/// One indicator between two changes.
+#[derive(Clone, Copy)]
+pub struct Version {
+    /// The touch that made it.
+    pub ordinal: u32,
+    /// The indicator's revision.
+    pub revision: u32,
+    /// What filters and policy ask of it, but for its confidence, value and state.
+    pub facets: FacetsNumber,
+    /// As it is sent to readers, without state and audience.
+    pub body: BodyNumber,
+    /// How sure the publisher is.
+    pub confidence: Confidence,
+    /// Where it stands in its life.
+    pub state: State,
+    /// Whether the publisher says that it saw it itself.
+    pub independent: bool,
+    /// Whether there is an older one.
+    pub has_older: bool,
+}
+
+/// What is held of each indicator. There may be ten million: each byte here is ten megabytes.
+pub struct Row {
+    /// Its id.
+    pub id: IndicatorId,
+    /// What it speaks of.
+    pub observable: ObservableId,
+    /// The record before it that speaks of the same.
+    pub next_of_observable: RecordIndex,
+    /// The newest version.
+    pub current: Version,
+}
+
+const _: () = assert!(size_of::<Row>() <= 56);
+
+/// One indicator.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    /// Its id.
+    pub id: IndicatorId,
+    /// What it speaks of.
+    pub observable: ObservableId,
+    /// The newest version.
+    pub current: &'a Version,
+    /// Older ones, oldest first.
+    past: &'a [Version],
+}
+
+impl<'a> Record<'a> {
+    /// The record in `row`, with its older versions, oldest first.
+    pub fn new(row: &'a Row, past: &'a [Version]) -> Record<'a> {
+        Record {
+            id: row.id,
+            observable: row.observable,
+            current: &row.current,
+            past,
+        }
+    }
+
+    /// The version that held at `ordinal`, none before publication.
+    pub fn at(&self, ordinal: u32) -> Option<&'a Version> {
+        match self.current.ordinal < ordinal {
+            true => Some(self.current),
+            false => self.past.iter().rev().find(|version| version.ordinal < ordinal),
+        }
+    }
+
+    /// The touch that published it.
+    pub fn published_at(&self) -> u32 {
+        self.past.first().unwrap_or(self.current).ordinal
+    }
+
+    /// All versions, newest first.
+    pub fn versions(&self) -> impl Iterator<Item = &'a Version> + use<'a> {
+        std::iter::once(self.current).chain(self.past.iter().rev())
+    }
+
+    /// The first version made at `ordinal` or later.
+    pub fn first_since(&self, ordinal: u32) -> Option<&'a Version> {
+        self.versions().take_while(|version| version.ordinal >= ordinal).last()
+    }
+
+    /// Where its life is over: the last version before the end, and the one that ended it (the expiry, where it was retracted
+    /// after that).
+    pub fn end(&self) -> Option<(&'a Version, &'a Version)> {
+        let over = |version: &&Version| matches!(version.state, State::Retracted | State::Expired);
+        let end = self.versions().take_while(over).last()?;
+        Some((self.at(end.ordinal)?, end))
+    }
+}

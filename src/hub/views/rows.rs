@@ -1,0 +1,78 @@
+//! Rows: a list that grows to millions of elements without ever being moved as a whole. A `Vec` that doubles would hold its elements
+//! twice while it moves them, and up to half of it would lie empty afterwards; at ten million indicators both show.
+
+/// Elements of one chunk.
+const CHUNK_ROWS: usize = 1 << 14;
+
+/// A list in chunks of one size. The first chunk grows as a `Vec` does, so that a small list stays small.
+pub struct Rows<T> {
+    chunks: Vec<Vec<T>>,
+}
+
+impl<T> Default for Rows<T> {
+    fn default() -> Rows<T> {
+        Rows { chunks: Vec::new() }
+    }
+}
+
+impl<T> Rows<T> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self.chunks.split_last() {
+            None => 0,
+            Some((last, full)) => full.len() * CHUNK_ROWS + last.len(),
+        }
+    }
+
+    /// Adds one, and gives its place.
+    pub fn push(&mut self, row: T) -> u32 {
+        let place = self.len() as u32;
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK_ROWS => chunk.push(row),
+            last => {
+                let mut chunk = Vec::with_capacity(if last.is_some() { CHUNK_ROWS } else { 0 });
+                chunk.push(row);
+                self.chunks.push(chunk);
+            }
+        }
+        place
+    }
+
+    /// The one at a place, which must have come from [`Rows::push`].
+    pub fn at(&self, place: u32) -> &T {
+        &self.chunks[place as usize / CHUNK_ROWS][place as usize % CHUNK_ROWS]
+    }
+
+    /// The one at a place, to be changed.
+    pub fn at_mut(&mut self, place: u32) -> &mut T {
+        &mut self.chunks[place as usize / CHUNK_ROWS][place as usize % CHUNK_ROWS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_places_over_the_ends_of_chunks_and_are_never_moved_after_the_first_chunk() {
+        let mut rows = Rows::default();
+        let count = 3 * CHUNK_ROWS as u32 + 1;
+        let mut seventh_of_second = std::ptr::null();
+        for number in 0..count {
+            assert_eq!(rows.len(), number as usize);
+            assert_eq!(rows.push(number), number);
+            if number == CHUNK_ROWS as u32 + 7 {
+                seventh_of_second = std::ptr::from_ref(rows.at(number));
+            }
+        }
+        assert!((0..count).all(|number| *rows.at(number) == number));
+        assert!(std::ptr::eq(rows.at(CHUNK_ROWS as u32 + 7), seventh_of_second));
+        *rows.at_mut(count - 1) = 0;
+        assert_eq!(*rows.at(count - 1), 0);
+        assert!(
+            rows.chunks
+                .iter()
+                .all(|chunk| chunk.capacity() == CHUNK_ROWS || chunk.len() < CHUNK_ROWS)
+        );
+    }
+}
