@@ -93,6 +93,15 @@ impl Near {
         }
     }
 
+    /// What lies within the usual distance of an observable; none where its kind has no distance.
+    pub fn usual(observable: &Observable) -> Option<Near> {
+        let hash = SimilarityHash::of(observable)?;
+        Some(Near {
+            hash,
+            distance_max: distance_usual(hash.kind()),
+        })
+    }
+
     /// The hash.
     pub fn hash(&self) -> &SimilarityHash {
         &self.hash
@@ -141,6 +150,7 @@ pub struct SimilarityIndex {
 impl SimilarityIndex {
     /// Puts a hash in. A key that was there moves to the new hash.
     pub fn insert(&mut self, key: Key, hash: &SimilarityHash) {
+        self.remove(key);
         match hash {
             SimilarityHash::Pdq(hash) => self.pdq.insert(key, *hash),
             SimilarityHash::Tlsh(hash) => self.tlsh.insert(key, *hash),
@@ -148,12 +158,9 @@ impl SimilarityIndex {
     }
 
     /// Takes the hash of a key out, if it is there.
-    pub fn remove(&mut self, key: Key, kind: Kind) {
-        match kind {
-            Kind::Pdq => self.pdq.remove(key),
-            Kind::Tlsh => self.tlsh.remove(key),
-            _ => {}
-        }
+    pub fn remove(&mut self, key: Key) {
+        self.pdq.remove(key);
+        self.tlsh.remove(key);
     }
 
     /// Shows every key within reach with its distance, each once, in no order that means anything.
@@ -161,15 +168,6 @@ impl SimilarityIndex {
         match &near.hash {
             SimilarityHash::Pdq(hash) => self.pdq.near(hash, near.distance_max, visit),
             SimilarityHash::Tlsh(hash) => self.tlsh.near(hash, near.distance_max, visit),
-        }
-    }
-
-    /// How many hashes of a kind it holds.
-    pub fn len(&self, kind: Kind) -> usize {
-        match kind {
-            Kind::Pdq => self.pdq.len(),
-            Kind::Tlsh => self.tlsh.len(),
-            _ => 0,
         }
     }
 }

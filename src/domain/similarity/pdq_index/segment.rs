@@ -36,15 +36,12 @@ const SKETCH_MASK: u32 = (1 << SKETCH_BITS) - 1;
 /// Buckets of one table.
 const BUCKETS: usize = 1 << PART_BITS;
 
-/// Buckets that a query looks at in one table: the part itself, and the part with one bit turned.
-const PROBES: usize = 1 + PART_BITS as usize;
-
 /// Entries of one block: with the link to the next, a line of the processor's cache.
 const BLOCK_ENTRIES: usize = 15;
 
-/// From so many entries on, what they name is collected first and looked at once, in the order in which it lies: of what is near
-/// in every part each hash stands in many buckets.
-const COLLECT_FROM_ENTRIES: usize = 16_384;
+/// From so many entries on, what they name is collected first and looked at once, in the order in which it lies: what is near in
+/// every part stands in many buckets. A full segment of hashes that have nothing to do with each other has 4,352 to look at.
+const COLLECT_FROM_ENTRIES: usize = 6_144;
 
 /// In the place of a key: the slot is empty.
 const NOBODY: Key = Key::MAX;
@@ -91,11 +88,16 @@ struct Block {
     entries: [u32; BLOCK_ENTRIES],
 }
 
-/// A bucket to look at: of which part, and within how many bits the sketch must be.
-#[derive(Clone, Copy, Default)]
-struct Probe {
-    bucket: Bucket,
+/// What is left of a bucket to look at.
+#[derive(Clone, Copy)]
+struct Chain {
+    block: u32,
+    entries: u32,
+    /// Of which part the table is.
+    part: u8,
+    /// Within how many bits the sketch of what is near must be of the one asked for.
     sketch_distance_max: u8,
+    sketch: u16,
 }
 
 impl Segment {
@@ -145,13 +147,14 @@ impl Segment {
         let Some(tables) = &self.tables else {
             return self.scan(asked, distance_max, visit);
         };
-        let (probes, entries) = tables.probes(asked, distance_max);
+        let chains = tables.chains(asked, distance_max);
+        let entries = chains.iter().map(|chain| chain.entries as usize).sum::<usize>();
         if entries > self.hashes.len() {
             // Reading all hashes in a row is cheaper than that many entries.
             self.scan(asked, distance_max, visit);
         } else if entries >= COLLECT_FROM_ENTRIES {
             let mut found = vec![0_u64; self.hashes.len().div_ceil(64)];
-            tables.entries(&probes, asked, |slot, _| found[slot / 64] |= 1 << (slot % 64));
+            tables.entries(chains, |slot, _| found[slot / 64] |= 1 << (slot % 64));
             for (word, mut bits) in found.into_iter().enumerate() {
                 while bits != 0 {
                     let slot = word * 64 + bits.trailing_zeros() as usize;
@@ -160,11 +163,16 @@ impl Segment {
                 }
             }
         } else {
-            tables.entries(&probes, asked, |slot, part| {
-                if finds_first(part, asked, self.hashes.at(slot), distance_max) {
-                    self.show(slot, asked, distance_max, visit);
-                }
-            });
+            // Looked at in a row, so that memory answers for several at once.
+            let mut found = Vec::new();
+            tables.entries(chains, |slot, part| found.push((slot, part)));
+            for (slot, part) in found {
+                self.show(slot, asked, distance_max, &mut |key, distance| {
+                    if finds_first(part, asked, self.hashes.at(slot), distance_max) {
+                        visit(key, distance);
+                    }
+                });
+            }
         }
     }
 
@@ -210,8 +218,7 @@ impl Tables {
 
     fn add(&mut self, slot: usize, hash: &PdqHash) {
         for part in 0..PARTS {
-            let sketch = u32::from(hash.part(part + 1)) & SKETCH_MASK;
-            let entry = (slot as u32) << SKETCH_BITS | sketch;
+            let entry = (slot as u32) << SKETCH_BITS | u32::from(sketch(hash, part));
             let bucket = &mut self.buckets[part * BUCKETS + usize::from(hash.part(part))];
             let place = bucket.entries as usize % BLOCK_ENTRIES;
             if place == 0 {
@@ -226,60 +233,57 @@ impl Tables {
         }
     }
 
-    /// The buckets in which everything within the distance is found, and how many entries they hold.
-    fn probes(&self, asked: &PdqHash, distance_max: u32) -> ([[Probe; PROBES]; PARTS], usize) {
+    /// The buckets in which everything within the distance is found.
+    fn chains(&self, asked: &PdqHash, distance_max: u32) -> Vec<Chain> {
         let (one_max, two_max) = part_distances_max(distance_max);
-        let mut probes = [[Probe::default(); PROBES]; PARTS];
-        let mut entries = 0;
-        for (part, probes) in probes.iter_mut().enumerate() {
+        let turns = if one_max == 0 { 0 } else { PART_BITS };
+        let mut chains = Vec::with_capacity(PARTS * (1 + turns as usize));
+        for part in 0..PARTS {
             let table = &self.buckets[part * BUCKETS..][..BUCKETS];
-            for (turned, probe) in probes.iter_mut().enumerate() {
-                let (bit, apart) = match turned {
-                    0 => (0, 0),
-                    turned => (1 << (turned - 1), 1),
-                };
-                if apart <= one_max {
-                    probe.bucket = table[usize::from(asked.part(part) ^ bit)];
-                    probe.sketch_distance_max = two_max - apart;
-                    entries += probe.bucket.entries as usize;
+            let same = asked.part(part);
+            let turned = (0..turns).map(|bit| (same ^ (1 << bit), 1));
+            for (value, apart) in std::iter::once((same, 0)).chain(turned) {
+                let bucket = table[usize::from(value)];
+                if bucket.entries > 0 {
+                    chains.push(Chain {
+                        block: bucket.first,
+                        entries: bucket.entries,
+                        part: part as u8,
+                        sketch_distance_max: two_max - apart,
+                        sketch: sketch(asked, part),
+                    });
                 }
             }
         }
-        (probes, entries)
+        chains
     }
 
-    /// The slot and the part of each entry whose sketch does not rule it out.
-    fn entries(&self, probes: &[[Probe; PROBES]; PARTS], asked: &PdqHash, mut found: impl FnMut(usize, usize)) {
-        for (part, probes) in probes.iter().enumerate() {
-            let sketch = u32::from(asked.part(part + 1)) & SKETCH_MASK;
-            // Read first, with nothing that depends on them: memory answers for all at once, and the second reading finds
-            // them near.
-            let mut nexts = [0; PROBES];
-            for (next, probe) in nexts.iter_mut().zip(probes) {
-                if probe.bucket.entries > 0 {
-                    *next = self.blocks.at(probe.bucket.first as usize).next;
-                }
-            }
-            for (probe, next) in probes.iter().zip(nexts) {
-                let mut left = probe.bucket.entries as usize;
-                let (mut number, mut next) = (probe.bucket.first, next);
-                while left > 0 {
-                    let filled = filled_of_first(left);
-                    for entry in &self.blocks.at(number as usize).entries[..filled] {
-                        let differs = (entry ^ sketch) & SKETCH_MASK;
-                        if BITS_SET[differs as usize] <= probe.sketch_distance_max {
-                            found((entry >> SKETCH_BITS) as usize, part);
-                        }
-                    }
-                    left -= filled;
-                    number = next;
-                    if left > 0 {
-                        next = self.blocks.at(number as usize).next;
+    /// The slot and the part of each entry whose sketch does not rule it out. All chains are followed in step, and of each step the
+    /// links are read first, with nothing that waits for them: memory answers for many at once, and the entries are then near.
+    fn entries(&self, mut chains: Vec<Chain>, mut found: impl FnMut(usize, usize)) {
+        let mut nexts = Vec::with_capacity(chains.len());
+        while !chains.is_empty() {
+            nexts.clear();
+            nexts.extend(chains.iter().map(|chain| self.blocks.at(chain.block as usize).next));
+            for (chain, next) in chains.iter_mut().zip(&nexts) {
+                let filled = filled_of_first(chain.entries);
+                for entry in &self.blocks.at(chain.block as usize).entries[..filled as usize] {
+                    let differs = (entry ^ u32::from(chain.sketch)) & SKETCH_MASK;
+                    if BITS_SET[differs as usize] <= chain.sketch_distance_max {
+                        found((entry >> SKETCH_BITS) as usize, chain.part.into());
                     }
                 }
+                chain.block = *next;
+                chain.entries -= filled;
             }
+            chains.retain(|chain| chain.entries > 0);
         }
     }
+}
+
+/// What an entry of the table of `part` carries of the next part.
+fn sketch(hash: &PdqHash, part: usize) -> u16 {
+    hash.part(part + 1) & SKETCH_MASK as u16
 }
 
 /// Within how many bits one part is of some part of everything that is near, and within how many that part and the next together:
@@ -291,6 +295,6 @@ fn part_distances_max(distance_max: u32) -> (u8, u8) {
 }
 
 /// Entries of a bucket's first block, where the bucket has `entries`: only the first is filled in part.
-fn filled_of_first(entries: usize) -> usize {
-    (entries - 1) % BLOCK_ENTRIES + 1
+fn filled_of_first(entries: u32) -> u32 {
+    (entries - 1) % BLOCK_ENTRIES as u32 + 1
 }
