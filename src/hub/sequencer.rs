@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::domain::id::{IndicatorId, MemberId, ObservableId, Seq};
-use crate::log::entry::Entry;
+use crate::domain::id::{IndicatorId, MemberId, ObservableId, RunId, Seq};
+use crate::log::entry::{Entry, Event};
 use crate::log::{AppendError, Head, Log};
 
 use super::disk::free_bytes;
@@ -20,7 +20,7 @@ use super::queue::{Lane, Queue, Refusal};
 use super::views::Views;
 use super::views::storage::Stored;
 use super::views::subscriptions::Key;
-use super::{Reopen, Shared};
+use super::{Reopen, Shared, new_id};
 
 /// Most entries in one durable write.
 const ENTRIES_PER_WRITE_MAX: usize = 8_192;
@@ -126,6 +126,7 @@ impl Sequencer {
             log: Some(log),
             reopen,
             retry: Retry::At(Instant::now()),
+            starting: Some(new_run()),
             shared,
             queue: queue.clone(),
         };
@@ -229,6 +230,11 @@ impl<T: Send + 'static> Verdict<T> {
     }
 }
 
+/// Random bits enough that no two runs of all hubs share them.
+fn new_run() -> RunId {
+    RunId(new_id().as_u64_pair().1)
+}
+
 struct Worker {
     /// None while the log is stopped.
     log: Option<Log>,
@@ -236,6 +242,8 @@ struct Worker {
     head: Head,
     reopen: Reopen,
     retry: Retry,
+    /// This run of the hub, until the log has it.
+    starting: Option<RunId>,
     shared: Arc<Shared>,
     queue: Arc<Queue<Proposal>>,
 }
@@ -293,9 +301,11 @@ impl Worker {
         }
     }
 
-    fn write(&mut self, staged: Staged, completions: Vec<Completion>) {
+    fn write(&mut self, mut staged: Staged, completions: Vec<Completion>) {
+        self.begin_run(&mut staged);
         let written = self.append(&staged);
         if written.is_ok() && !staged.entries.is_empty() {
+            self.starting = None;
             let ordinal = {
                 let mut views = self.shared.write();
                 staged.entries.iter().for_each(|(entry, _)| views.apply(entry));
@@ -308,6 +318,20 @@ impl Worker {
         completions
             .into_iter()
             .for_each(|completion| completion(&views, written.clone()));
+    }
+
+    /// The first entries that a run writes are led by its start, in the same durable write: whatever comes after belongs to the run.
+    fn begin_run(&self, staged: &mut Staged) {
+        let Some(run) = self.starting.filter(|_| !staged.entries.is_empty()) else {
+            return;
+        };
+        let entry = Entry {
+            at: (self.shared.clock)(),
+            actor: None,
+            event: Event::HubStarted { run },
+        };
+        let bytes = entry.encode();
+        staged.entries.insert(0, (entry, bytes));
     }
 
     fn append(&mut self, staged: &Staged) -> Result<(), HubError> {

@@ -48,6 +48,8 @@ mod read;
 
 mod verify;
 
+pub mod bodies;
+
 pub use append::APPEND_BYTES_MAX;
 pub use batch::ENTRY_BYTES_MAX;
 pub use error::{AppendError, CloseError, CreateError, Damage, DiskError, OpenError, ReadError, Stop};

@@ -5,12 +5,14 @@ pub(super) mod indicators;
 mod record;
 
 mod facets;
+mod postings;
 
 mod bodies;
 mod numbers;
 mod rows;
 
 pub(super) mod roster;
+pub(super) mod runs;
 pub(super) mod sharing;
 pub(super) mod storage;
 
@@ -25,10 +27,12 @@ use crate::domain::id::{Seq, Timestamp};
 use crate::domain::indicator::State;
 use crate::log::entry::{Entry, Event, StoredIndicator};
 
+use super::cursor::Position;
 use indicators::{Indicators, RecordIndex};
 use near::NearHashes;
 use recalls::Recalls;
 use roster::Roster;
+use runs::Runs;
 use sharing::Sharing;
 use storage::Storage;
 use subscriptions::{Others, Subscriptions};
@@ -54,6 +58,8 @@ pub(super) struct Views {
     pub sharing: Sharing,
     /// How much each member stores.
     pub storage: Storage,
+    /// The hub's runs on this log.
+    pub runs: Runs,
     /// Entries folded.
     pub next: Seq,
     /// Time, as far as the log knows it.
@@ -70,6 +76,12 @@ impl Views {
         }
     }
 
+    /// Whether a position is one of this log's. What follows the same entries in another continuation of the log is not: a hub that
+    /// was restored from a backup would serve the changes between as if the mirror had them.
+    pub fn has_been_at(&self, position: &Position) -> bool {
+        position.goal <= self.indicators.ordinal() && self.runs.at(position.goal) == position.run
+    }
+
     /// Folds the next entry.
     pub fn apply(&mut self, entry: &Entry) {
         let seq = self.next;
@@ -81,6 +93,7 @@ impl Views {
                 self.hub_name.clone_from(name);
                 self.trust_domain.clone_from(trust_domain);
             }
+            Event::HubStarted { run } => self.runs.start(viewpoint, *run),
             Event::IndicatorPublished { stored, request_id } | Event::IndicatorRevised { stored, request_id } => {
                 let record = self.indicators.put(stored, None);
                 self.put_near(record, stored);

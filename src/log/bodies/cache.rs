@@ -1,0 +1,118 @@
+//! Unpacked blocks, as many as fit into a number of bytes. A block that was asked for again since it came is spared once when
+//! room is made, so that one reader who walks through everything does not drive out what many ask for.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::block::Block;
+
+/// What the table and the queue take for a block besides its bytes.
+const SLOT_BYTES: usize = 64;
+
+/// The blocks.
+#[derive(Debug)]
+pub(super) struct Cache {
+    bytes_max: usize,
+    bytes: usize,
+    blocks: HashMap<u32, Slot>,
+    /// In the order in which they came or were spared.
+    order: VecDeque<u32>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    block: Block,
+    is_used: bool,
+}
+
+impl Cache {
+    pub(super) fn new(bytes_max: usize) -> Cache {
+        Cache {
+            bytes_max,
+            bytes: 0,
+            blocks: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    /// A block, if it is here.
+    pub(super) fn find(&mut self, number: u32) -> Option<&Block> {
+        let slot = self.blocks.get_mut(&number)?;
+        slot.is_used = true;
+        Some(&slot.block)
+    }
+
+    /// Keeps a block. One that is here already stays.
+    pub(super) fn insert(&mut self, number: u32, block: Block) {
+        let cost = block.cost_bytes() + SLOT_BYTES;
+        if cost > self.bytes_max || self.blocks.contains_key(&number) {
+            return;
+        }
+        self.make_room(cost);
+        self.bytes += cost;
+        self.order.push_back(number);
+        self.blocks.insert(number, Slot { block, is_used: false });
+    }
+
+    fn make_room(&mut self, cost: usize) {
+        while self.bytes + cost > self.bytes_max {
+            let Some(oldest) = self.order.pop_front() else { return };
+            match self.blocks.get_mut(&oldest) {
+                Some(slot) if slot.is_used => {
+                    slot.is_used = false;
+                    self.order.push_back(oldest);
+                }
+                Some(slot) => {
+                    self.bytes -= slot.block.cost_bytes() + SLOT_BYTES;
+                    self.blocks.remove(&oldest);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::block::BLOCK_BODIES;
+    use super::*;
+
+    fn block(byte: u8) -> Block {
+        Block::pack(&vec![Bytes::from(vec![byte; 100]); BLOCK_BODIES])
+    }
+
+    fn cost() -> usize {
+        block(0).cost_bytes() + SLOT_BYTES
+    }
+
+    #[test]
+    fn the_oldest_goes_first_unless_it_was_used() {
+        let mut cache = Cache::new(3 * cost());
+        (0..3).for_each(|number| cache.insert(number, block(number as u8)));
+        assert_eq!(cache.find(0), Some(&block(0)));
+        cache.insert(3, block(3));
+        assert_eq!(cache.find(1), None, "the oldest that nobody used");
+        assert!([0, 2, 3].iter().all(|number| cache.blocks.contains_key(number)));
+        assert_eq!(cache.bytes, 3 * cost());
+    }
+
+    #[test]
+    fn the_limit_holds_also_where_all_are_used() {
+        let mut cache = Cache::new(3 * cost());
+        for number in 0..100 {
+            cache.insert(number, block(number as u8));
+            cache.insert(number, block(number as u8));
+            assert!(cache.find(number).is_some() && cache.bytes <= 3 * cost());
+        }
+        assert_eq!((cache.blocks.len(), cache.order.len()), (3, 3));
+    }
+
+    #[test]
+    fn a_block_above_the_limit_is_not_kept() {
+        let mut cache = Cache::new(cost() - 1);
+        cache.insert(0, block(0));
+        assert_eq!(cache.find(0), None);
+        assert_eq!(cache.bytes, 0);
+    }
+}

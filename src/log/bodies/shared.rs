@@ -1,0 +1,312 @@
+//! What the writer and the readers of the body store share: where blocks lie, what waits to be written, what is unpacked.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use zstd::bulk::Decompressor;
+
+use super::super::error::{DiskError, OnDisk};
+use super::super::fields::Fields;
+use super::block::{BLOCK_BODIES, Block};
+use super::cache::Cache;
+use super::file;
+use super::index::{Index, Span};
+use super::{BACKLOG_BYTES_MAX, BodiesOptions, BodyNumber};
+
+/// Unpackers that are kept; each takes about 160 KiB.
+const DECOMPRESSORS_KEPT_MAX: usize = 4;
+
+pub(super) struct Shared {
+    pub path: PathBuf,
+    pub file: OnceLock<File>,
+    state: Mutex<State>,
+    /// There is something to write, or the end has come.
+    work: Condvar,
+    /// Something was written, or could not be.
+    progress: Condvar,
+    cache: Mutex<Cache>,
+    decompressors: Mutex<Vec<Decompressor<'static>>>,
+    is_damaged: AtomicBool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    index: Index,
+    /// Full blocks after those of the index.
+    waiting: VecDeque<Arc<[Bytes]>>,
+    waiting_bytes: usize,
+    /// The bodies of the block that is not full.
+    open: Vec<Bytes>,
+    is_closing: bool,
+    /// Why the first of those that wait was not written.
+    trouble: Option<String>,
+}
+
+impl State {
+    /// A body that is not in the file yet; none for one that is, or never was.
+    fn unwritten(&self, number: BodyNumber) -> Option<&Bytes> {
+        let (block, place) = split(number);
+        let after = (block as usize).checked_sub(self.index.len())?;
+        let bodies = self.waiting.get(after).map_or(&self.open[..], |block| &block[..]);
+        bodies.get(place).filter(|_| after <= self.waiting.len())
+    }
+}
+
+/// The block of a body, and its place there.
+pub(super) fn split(number: BodyNumber) -> (u32, usize) {
+    let bodies = BLOCK_BODIES as u32;
+    (number.0 / bodies, (number.0 % bodies) as usize)
+}
+
+impl Shared {
+    pub(super) fn new(path: PathBuf, options: BodiesOptions) -> Shared {
+        Shared {
+            path,
+            file: OnceLock::new(),
+            state: Mutex::default(),
+            work: Condvar::new(),
+            progress: Condvar::new(),
+            cache: Mutex::new(Cache::new(options.cache_bytes)),
+            decompressors: Mutex::default(),
+            is_damaged: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn load(path: PathBuf, options: BodiesOptions, saved: &mut Fields<'_>) -> Option<Shared> {
+        let index = Index::load(saved)?;
+        let open_count = saved.u32()? as usize;
+        let mut open = Vec::with_capacity(open_count.min(BLOCK_BODIES));
+        for _ in 0..open_count {
+            let length = saved.u32()? as usize;
+            open.push(Bytes::copy_from_slice(saved.slice(length)?));
+        }
+        if open.len() >= BLOCK_BODIES {
+            return None;
+        }
+        let shared = Shared::new(path, options);
+        if index.len() > 0 {
+            let file = file::open_holding(&shared.path, &index)?;
+            shared.file.set(file).ok()?;
+        }
+        *shared.state() = State {
+            index,
+            open,
+            ..State::default()
+        };
+        Some(shared)
+    }
+
+    pub(super) fn save(&self, sync: bool, out: &mut Vec<u8>) -> Result<bool, DiskError> {
+        if !self.is_settled() || self.is_damaged.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        if let Some(file) = self.file.get().filter(|_| sync) {
+            file.sync_data().on("sync", &self.path)?;
+        }
+        let state = self.state();
+        state.index.save(out);
+        out.extend_from_slice(&(state.open.len() as u32).to_le_bytes());
+        for body in &state.open {
+            out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+            out.extend_from_slice(body);
+        }
+        Ok(true)
+    }
+
+    // No lock below is held across a panic that leaves a half-changed state, so poison carries no news.
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn pushed(&self) -> u32 {
+        let state = self.state();
+        ((state.index.len() + state.waiting.len()) * BLOCK_BODIES + state.open.len()) as u32
+    }
+
+    /// Takes a body. Says whether that made a block full.
+    pub(super) fn push(&self, body: Bytes) -> bool {
+        let mut state = self.state();
+        state.open.push(body);
+        if state.open.len() < BLOCK_BODIES {
+            return false;
+        }
+        let full: Arc<[Bytes]> = std::mem::take(&mut state.open).into();
+        state.waiting_bytes += bytes_of(&full);
+        state.waiting.push_back(full);
+        state.open.reserve_exact(BLOCK_BODIES);
+        drop(state);
+        self.work.notify_one();
+        true
+    }
+
+    /// The next block to write, once there is one; none when the end has come.
+    pub(super) fn next_to_write(&self) -> Option<(u32, Arc<[Bytes]>)> {
+        let mut state = self.state();
+        loop {
+            if let Some(bodies) = state.waiting.front() {
+                return Some((state.index.len() as u32, Arc::clone(bodies)));
+            }
+            if state.is_closing {
+                return None;
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Where the next block goes.
+    pub(super) fn end(&self) -> u64 {
+        self.state().index.end()
+    }
+
+    pub(super) fn written(&self, number: u32, block: Block, span: Span) {
+        // Before it counts as written: what is neither waiting nor here is read from the disk.
+        self.cache().insert(number, block);
+        let mut state = self.state();
+        state.index.push(span);
+        if let Some(bodies) = state.waiting.pop_front() {
+            state.waiting_bytes -= bytes_of(&bodies);
+        }
+        if state.trouble.take().is_some() {
+            tracing::warn!(path = %self.path.display(), "the bodies of indicators are written again");
+        }
+        drop(state);
+        self.progress.notify_all();
+    }
+
+    /// Notes why a block was not written, and waits. False says that it is not tried again.
+    pub(super) fn not_written(&self, error: &DiskError, retry_after: Duration) -> bool {
+        let retry_at = Instant::now() + retry_after;
+        let mut state = self.state();
+        if state.trouble.replace(error.to_string()).is_none() {
+            tracing::error!(%error, "the bodies of indicators cannot be written: they stay in memory for now");
+        }
+        self.progress.notify_all();
+        while !state.is_closing {
+            let Some(left) = retry_at.checked_duration_since(Instant::now()) else {
+                return true;
+            };
+            let waited = self.work.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        false
+    }
+
+    pub(super) fn wait_for_room(&self, patience: Duration) -> Result<(), String> {
+        let until = Instant::now() + patience;
+        let mut state = self.state();
+        while state.waiting_bytes > BACKLOG_BYTES_MAX {
+            if let Some(trouble) = &state.trouble {
+                return Err(trouble.clone());
+            }
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                return Err("the bodies of indicators are written too slowly".to_owned());
+            };
+            let waited = self.progress.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    pub(super) fn wait_until_written(&self, patience: Duration) -> bool {
+        let waits = |state: &mut State| !state.waiting.is_empty();
+        let waited = self.progress.wait_timeout_while(self.state(), patience, waits);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting.is_empty()
+    }
+
+    pub(super) fn close(&self) {
+        self.state().is_closing = true;
+        self.work.notify_all();
+    }
+
+    /// Whether every full block is in the file.
+    pub(super) fn is_settled(&self) -> bool {
+        self.state().waiting.is_empty()
+    }
+
+    /// Those bodies that are in memory.
+    pub(super) fn cached(&self, numbers: &[BodyNumber]) -> Vec<Option<Bytes>> {
+        let mut found: Vec<Option<Bytes>> = {
+            let state = self.state();
+            numbers.iter().map(|number| state.unwritten(*number).cloned()).collect()
+        };
+        if found.iter().all(Option::is_some) {
+            return found;
+        }
+        let mut cache = self.cache();
+        let mut last: Option<(u32, Option<Block>)> = None;
+        for (number, body) in numbers.iter().zip(&mut found).filter(|(_, body)| body.is_none()) {
+            let (block, place) = split(*number);
+            if last.as_ref().is_none_or(|(last, _)| *last != block) {
+                last = Some((block, cache.find(block).cloned()));
+            }
+            let block = last.as_ref().and_then(|(_, block)| block.as_ref());
+            *body = block.and_then(|block| block.body(place));
+        }
+        found
+    }
+
+    /// Where blocks lie; none for a number that is not in the file.
+    pub(super) fn find(&self, blocks: &[u32]) -> Vec<Option<(u64, Span)>> {
+        let state = self.state();
+        blocks.iter().map(|block| state.index.find(*block)).collect()
+    }
+
+    pub(super) fn keep(&self, blocks: &[(u32, Block)]) {
+        let mut cache = self.cache();
+        blocks
+            .iter()
+            .for_each(|(number, block)| cache.insert(*number, block.clone()));
+    }
+
+    /// Lends an unpacker.
+    pub(super) fn with_decompressor<T>(
+        &self,
+        work: impl FnOnce(&mut Decompressor<'static>) -> T,
+    ) -> Result<T, DiskError> {
+        let pool = || self.decompressors.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = pool().pop();
+        let mut lent = match kept {
+            Some(lent) => lent,
+            None => super::block::decompressor().on("unpack", &self.path)?,
+        };
+        let result = work(&mut lent);
+        let mut pool = pool();
+        if pool.len() < DECOMPRESSORS_KEPT_MAX {
+            pool.push(lent);
+        }
+        Ok(result)
+    }
+
+    /// Sees to it that the next start makes the file anew.
+    pub(super) fn disown(&self) {
+        if self.is_damaged.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Some(Err(error)) = self.file.get().map(file::disown) {
+            tracing::error!(%error, path = %self.path.display(), "a damaged file cannot be marked: remove it before the next start");
+        }
+    }
+}
+
+fn bytes_of(bodies: &[Bytes]) -> usize {
+    bodies.iter().map(|body| body.len() + size_of::<Bytes>()).sum()
+}

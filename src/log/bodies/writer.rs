@@ -1,0 +1,99 @@
+//! The thread that packs full blocks and writes them. Where the disk takes no writes it says so, keeps them, and tries again.
+
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use zstd::bulk::Compressor;
+
+use super::super::error::{DiskError, OnDisk};
+use super::block::{self, Block, Header};
+use super::file::{self, LeftOver};
+use super::index::Span;
+use super::shared::Shared;
+
+/// How often a block that could not be written is tried again.
+pub(super) const RETRY_EVERY: Duration = Duration::from_secs(2);
+
+/// Starts the thread. Without one the bodies stay in memory, which is said.
+pub(super) fn start(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
+    let writer = Writer {
+        shared: Arc::clone(shared),
+        compressor: None,
+        left_over: None,
+        has_begun: false,
+    };
+    let thread = std::thread::Builder::new().name("bodies".into());
+    let started = thread.spawn(move || writer.run());
+    started
+        .inspect_err(|error| tracing::error!(%error, "no thread writes the bodies of indicators: they stay in memory"))
+        .ok()
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    compressor: Option<Compressor<'static>>,
+    left_over: Option<LeftOver>,
+    has_begun: bool,
+}
+
+impl Writer {
+    fn run(mut self) {
+        while let Some((number, bodies)) = self.shared.next_to_write() {
+            let block = Block::pack(&bodies);
+            drop(bodies);
+            match self.write(number, &block) {
+                Ok(span) => self.shared.written(number, block, span),
+                Err(error) => {
+                    if !self.shared.not_written(&error, RETRY_EVERY) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings a block into the file, or finds it there.
+    fn write(&mut self, number: u32, block: &Block) -> Result<Span, DiskError> {
+        let path = &self.shared.path;
+        let file = self.shared.file()?;
+        let at = self.shared.end();
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.left_over = LeftOver::new(file, at);
+        }
+        if let Some(left_over) = &mut self.left_over {
+            if let Some(span) = left_over.next(number, block) {
+                return Ok(span);
+            }
+            self.left_over = None;
+            // What stands here is of another log, or torn: nobody may find it again.
+            file.set_len(at).on("cut", path)?;
+        }
+        let compressor = match &mut self.compressor {
+            Some(compressor) => compressor,
+            none => none.insert(block::compressor().on("pack for", path)?),
+        };
+        let bytes = block.encode(number, compressor).on("pack for", path)?;
+        file.write_all_at(&bytes, at).on("write", path)?;
+        let crc = Header::read(&bytes).map_or(0, |header| header.crc);
+        Ok(Span {
+            bytes: bytes.len() as u32,
+            crc,
+        })
+    }
+}
+
+/// The file, opened by whoever needs it first.
+impl Shared {
+    fn file(&self) -> Result<&std::fs::File, DiskError> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        if let Some(dir) = self.path.parent() {
+            std::fs::create_dir_all(dir).on("create directory", dir)?;
+        }
+        let opened = file::open(&self.path)?;
+        Ok(self.file.get_or_init(|| opened))
+    }
+}
