@@ -206,20 +206,14 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         views,
         limits,
     } = raw;
-    let metrics_listen = metrics_listen
-        .map(|text| address("metrics_listen", &text))
-        .transpose()?;
-    if metrics_listen.is_some_and(|address| !address.ip().is_loopback()) {
-        let reason = "must be a loopback address: metrics and health are served without authentication";
-        return Err(Violation::new("metrics_listen", reason));
-    }
     let hosts = hosts.unwrap_or_else(|| vec!["localhost".into(), "127.0.0.1".into(), "::1".into()]);
-    let none = hosts.is_empty();
-    (!none).then_some(()).ok_or(Violation::new("hosts", "must name at least one host"))?;
+    if hosts.is_empty() {
+        return Err(Violation::new("hosts", "must name at least one host"));
+    }
     Ok(Config {
         dir: dir.to_owned(),
         listen: address("listen", listen.as_deref().unwrap_or(LISTEN_DEFAULT))?,
-        metrics_listen,
+        metrics_listen: metrics_listen.map(|text| loopback(&text)).transpose()?,
         hosts,
         certificate_lifetime_secs: within(
             "certificate_lifetime_secs",
@@ -259,6 +253,15 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         views: self::views(&views)?,
         limits: self::limits(limits)?,
     })
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, Violation> {
+    let address = address("metrics_listen", text)?;
+    if !address.ip().is_loopback() {
+        let reason = "must be a loopback address: metrics and health are served without authentication";
+        return Err(Violation::new("metrics_listen", reason));
+    }
+    Ok(address)
 }
 
 fn views(raw: &RawViews) -> Result<Views, Violation> {

@@ -23,7 +23,7 @@ pub(super) struct Found {
     pub revision: u32,
     pub body: BodyNumber,
     pub body_size: BodySize,
-    state: State,
+    pub state: State,
     pub owner_suffix: Bytes,
 }
 

@@ -10,6 +10,7 @@ mod queue;
 mod sequencer;
 mod turns;
 mod views;
+mod writing;
 
 mod guard;
 
@@ -24,6 +25,7 @@ pub mod disclosure;
 pub mod feed;
 pub mod query;
 pub mod recall;
+mod retract;
 pub mod subscription;
 
 use std::ops::ControlFlow;

@@ -1,5 +1,7 @@
-//! Publishing, revising and retracting. What needs no state (ids, times, encoding) is done by the callers in parallel; the
+//! Publishing and revising. What needs no state (ids, times, encoding) is done by the callers in parallel; the
 //! sequencer only checks what needs state and stages.
+
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -9,17 +11,18 @@ use crate::domain::indicator::{Content, Indicator, State, Text};
 use crate::domain::member::{Role, Standing};
 use crate::domain::observable::Observable;
 use crate::domain::violation::Violation;
-use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
+use crate::log::entry::{Entry, Event, StoredIndicator};
 
 use super::error::HubError;
 use super::guard::{check_share, tightens};
 use super::queue::Lane;
 use super::quota::{Limits, take_room};
-use super::sequencer::{Staged, Verdict};
-use super::turns::ITEMS_PER_TURN;
+use super::sequencer::Verdict;
+use super::turns::{ITEMS_PER_TURN, TURN_MAX};
 use super::views::Views;
 use super::views::at_hand::AtHand;
 use super::views::indicators::Version;
+use super::writing::Staged;
 use super::{Caller, Hub, new_id};
 
 pub use super::outcome::{Outcome, Rejection, RejectionCode};
@@ -68,8 +71,13 @@ impl Hub {
         while items.len() > 0 {
             {
                 let _turn = self.shared.turns.take(Lane::Member(caller.member)).await?;
-                let piece = items.by_ref().take(ITEMS_PER_TURN);
-                prepared.extend(piece.map(|item| item.and_then(|item| self.prepare(caller, kind, now, item))));
+                let begun = Instant::now();
+                for item in items.by_ref().take(ITEMS_PER_TURN) {
+                    prepared.push(item.and_then(|item| self.prepare(caller, kind, now, item)));
+                    if begun.elapsed() >= TURN_MAX {
+                        break;
+                    }
+                }
             }
             if items.len() > 0 {
                 // Other tasks on this thread must not wait for the whole of a large request.
@@ -77,18 +85,21 @@ impl Hub {
             }
         }
         let (member, limits) = (caller.member, self.shared.quotas.limits());
+        let mut outcomes = Vec::with_capacity(prepared.len());
         self.sequencer
             .of(member)
             .propose(move |views, staged| {
                 still_active(views, member)?;
-                let outcomes = prepared
-                    .iter_mut()
-                    .map(|item| match item {
+                while outcomes.len() < prepared.len() {
+                    if !staged.has_room() {
+                        return Ok(Verdict::Partly);
+                    }
+                    outcomes.push(match &mut prepared[outcomes.len()] {
                         Ok(item) => stage(views, staged, (member, &limits), item),
                         Err(violation) => violation.clone().into(),
-                    })
-                    .collect();
-                Ok(Verdict::answer(outcomes))
+                    });
+                }
+                Ok(Verdict::answer(std::mem::take(&mut outcomes)))
             })
             .await
     }
@@ -152,44 +163,6 @@ impl Hub {
             .await
     }
 
-    /// Takes back indicators of the caller's. One outcome per id, in order.
-    pub async fn retract(
-        &self,
-        caller: &Caller,
-        ids: Vec<IndicatorId>,
-        reason: Text<500>,
-        confirm_large: bool,
-    ) -> Result<Vec<Outcome>, HubError> {
-        caller.require(Role::Publisher)?;
-        if reason.is_empty() {
-            return Err(Violation::new("reason", "must not be empty: those who hold the indicators are told").into());
-        }
-        let (member, actor, now) = (caller.member, caller.actor(), self.now());
-        let rules = self.shared.recall;
-        let bodies = self.bodies_of(member, &ids).await?;
-        self.sequencer
-            .of(member)
-            .propose(move |views, staged| {
-                still_active(views, member)?;
-                if ids.iter().any(|id| staged.touched.contains(id)) {
-                    return Ok(Verdict::AfterOthers);
-                }
-                check_share(views, staged, &rules, (member, now), ids.len(), confirm_large)?;
-                let mut outcomes = Vec::with_capacity(ids.len());
-                for (place, id) in ids.iter().enumerate() {
-                    outcomes.push(stage_retraction(
-                        (views, &bodies),
-                        staged,
-                        (member, &actor, now),
-                        (place, *id),
-                        &reason,
-                    ));
-                }
-                Ok(Verdict::answer(outcomes))
-            })
-            .await
-    }
-
     /// One of the caller's own indicators.
     pub async fn own(&self, caller: &Caller, id: IndicatorId) -> Result<Indicator, HubError> {
         self.consult(|views, bodies| own((views, bodies), caller.member, id))
@@ -198,7 +171,7 @@ impl Hub {
 
     /// The bodies of a member's own indicators, read before the sequencer is asked: everybody waits for it. What changes in between
     /// it reads itself.
-    async fn bodies_of(&self, member: MemberId, ids: &[IndicatorId]) -> Result<AtHand, HubError> {
+    pub(super) async fn bodies_of(&self, member: MemberId, ids: &[IndicatorId]) -> Result<AtHand, HubError> {
         let numbers = {
             let views = self.shared.read();
             let versions = ids.iter().filter_map(|id| own_version(&views, member, *id));
@@ -300,7 +273,7 @@ fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limit
             revision: record.current.revision,
         };
     }
-    // Taken once: a proposal that staged is never asked again.
+    // Taken once: an item that was decided is never asked for again.
     let Some((entry, bytes)) = item.entry.take() else {
         return Violation::new("draft", "was already decided").into();
     };
@@ -387,7 +360,11 @@ fn check_audience(views: &Views, publisher: MemberId, handling: &Handling) -> Re
 }
 
 /// The newest version of one of the member's own indicators; somebody else's looks like none.
-fn own((views, bodies): (&Views, &AtHand), member: MemberId, id: IndicatorId) -> Result<Indicator, HubError> {
+pub(super) fn own(
+    (views, bodies): (&Views, &AtHand),
+    member: MemberId,
+    id: IndicatorId,
+) -> Result<Indicator, HubError> {
     let version = own_version(views, member, id).ok_or(HubError::NotFound { field: "id" })?;
     let body = bodies.body(version.body);
     let indicator = body.and_then(|body| views.indicators.decode(version, &body));
@@ -400,7 +377,8 @@ fn own_version(views: &Views, member: MemberId, id: IndicatorId) -> Option<&Vers
     (views.indicators.class(version).publisher == member).then_some(version)
 }
 
-fn state_of(views: &Views, id: IndicatorId) -> Option<State> {
+/// Where an indicator stands in its life; none for one that there is not.
+pub(super) fn state_of(views: &Views, id: IndicatorId) -> Option<State> {
     views
         .indicators
         .find(id)
@@ -434,61 +412,4 @@ fn check_revisable(
         return Err(Violation::new("draft.raw", reason).into());
     }
     Ok(())
-}
-
-fn stage_retraction(
-    (views, bodies): (&Views, &AtHand),
-    staged: &mut Staged,
-    (member, actor, now): (MemberId, &Option<Actor>, Timestamp),
-    (place, id): (usize, IndicatorId),
-    reason: &Text<500>,
-) -> Outcome {
-    let old = match own((views, bodies), member, id) {
-        Ok(old) => old,
-        Err(error) => {
-            let reason = match error {
-                HubError::Unreadable(_) => "cannot be read; tell who operates the hub",
-                _ => "not found",
-            };
-            return Outcome::Rejected(Rejection {
-                violation: Violation::new(format!("ids[{place}]"), reason),
-                code: RejectionCode::NotFound,
-                retry_after: None,
-            });
-        }
-    };
-    // Named twice in one request, or retracted before: once is enough.
-    if staged.touched.contains(&id) {
-        return Outcome::Duplicate {
-            id,
-            revision: old.revision + 1,
-        };
-    }
-    if state_of(views, id) == Some(State::Retracted) {
-        return Outcome::Duplicate {
-            id,
-            revision: old.revision,
-        };
-    }
-    let revision = old.revision + 1;
-    let indicator = Indicator {
-        revision,
-        revised_at: now,
-        retraction_reason: reason.clone(),
-        ..old
-    };
-    staged.touched.insert(id);
-    let event = Event::IndicatorRetracted {
-        stored: Box::new(StoredIndicator::new(indicator)),
-    };
-    staged.push(Entry {
-        at: now,
-        actor: actor.clone(),
-        event,
-    });
-    Outcome::Accepted {
-        id,
-        revision,
-        warnings: Vec::new(),
-    }
 }

@@ -1,5 +1,7 @@
 //! Queries: what is known and visible to the caller. Nothing here tells what does not exist from what may not be seen.
 
+mod near;
+
 use bytes::Bytes;
 
 use crate::domain::filter::Filter;
@@ -17,6 +19,8 @@ use super::views::Views;
 use super::views::at_hand::AtHand;
 use super::views::indicators::RecordIndex;
 use super::{Caller, Hub, Sighting};
+
+pub use near::Reach;
 
 /// Most matches for one value.
 pub const MATCHES_MAX: usize = 100;
@@ -49,12 +53,14 @@ pub enum Relation {
     Host,
     /// A parent domain of the host; or a network that holds the address.
     Parent,
+    /// Another hash of the same kind, at this distance: 1 or more.
+    Near(u32),
 }
 
 /// What is known of one value.
 #[derive(Debug, Default)]
 pub struct Matches {
-    /// Exact ones first, newest first within each relation.
+    /// Exact ones first, newest first within each relation; near ones last, nearest first.
     pub found: Vec<(Relation, Release<Sighting>)>,
     /// Whether there were more than [`MATCHES_MAX`], or than [`LOOKUP_BYTES_MAX`] left room for.
     pub truncated: bool,
@@ -97,10 +103,31 @@ pub struct Campaign {
 }
 
 impl Hub {
-    /// What is known of an observable: the same one, its account, its host, the host's parents, and networks around an address.
+    /// What is known of an observable: the same one, its account, its host, the host's parents, networks around an address, and
+    /// what is near a hash.
     pub async fn lookup(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Matches>, HubError> {
+        self.lookup_within(caller, observables, Reach::Usual).await
+    }
+
+    /// As [`Hub::lookup`], as far from a hash as `reach` says.
+    pub async fn lookup_within(
+        &self,
+        caller: &Caller,
+        observables: &[Option<Observable>],
+        reach: Reach,
+    ) -> Result<Vec<Matches>, HubError> {
         require_reader(caller)?;
+        let near_of = |observable: &Option<Observable>| match observable {
+            Some(observable) => reach.of(observable),
+            None => Ok(None),
+        };
+        let nears = observables.iter().map(near_of).collect::<Result<Vec<_>, _>>()?;
         let mut all = self.look_up(caller, observables)?;
+        for (near, known) in nears.iter().zip(&mut all) {
+            if let Some(near) = near {
+                self.add_near(caller, near, known).await?;
+            }
+        }
         let found = all.iter_mut().flat_map(|known| std::mem::take(&mut known.found));
         let found = found.collect();
         let mut releases = self.deliver(caller.member, found).await?.into_iter();
