@@ -1,21 +1,22 @@
 //! The clients: closed loops for a set time. What is printed has the names that `clearinghouse bench --json` uses.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use hdrhistogram::Histogram;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
+use crate::measure::{Meter, Tally};
 use crate::pb::echo_client::EchoClient;
 use crate::pb::{ReceiveRequest, SendRequest, SendStreamRequest};
+use crate::peer::Access;
 
 /// As the hub's clients have them.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
@@ -25,7 +26,7 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Messages of one stream that may await their answer, as the hub bounds it.
 const UNANSWERED_MAX: usize = 64;
 
-const LATENCY_US_MAX: u64 = 600_000_000;
+const WARMUP: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
@@ -37,20 +38,13 @@ enum Mode {
     Receive,
 }
 
-/// Flags of `load`.
+/// How the limit is loaded.
 #[derive(Args)]
 pub struct Load {
+    #[command(flatten)]
+    access: Access,
     #[arg(value_enum)]
     mode: Mode,
-    /// The server's address, https://HOST:PORT
-    #[arg(long)]
-    server: String,
-    /// The server's process
-    #[arg(long)]
-    server_pid: u32,
-    /// A profile of the hub whose certificate the server has
-    #[arg(long)]
-    profile: PathBuf,
     #[arg(long, default_value = "8", value_parser = clap::value_parser!(u16).range(1..=4096))]
     clients: u16,
     /// Connections that the clients share [default: one each]
@@ -62,8 +56,8 @@ pub struct Load {
     /// Bytes of a payload
     #[arg(long, default_value = "400", value_parser = clap::value_parser!(u16).range(1..=4096))]
     size: u16,
-    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u16).range(1..=3600))]
-    seconds: u16,
+    #[arg(long, default_value = "3")]
+    seconds: f64,
 }
 
 /// What is being done with what the clients do.
@@ -71,24 +65,20 @@ const WARMING: u8 = 0;
 const MEASURING: u8 = 1;
 const OVER: u8 = 2;
 
-/// What one client did.
-struct Tally {
+/// What one client did, of which the part is counted that falls into the run.
+struct Course {
     phase: Arc<AtomicU8>,
-    items: u64,
-    calls: u64,
-    latencies_us: Histogram<u32>,
+    tally: Tally,
 }
 
-impl Tally {
+impl Course {
     fn is_over(&self) -> bool {
         self.phase.load(Ordering::Relaxed) == OVER
     }
 
     fn record(&mut self, start: Instant, items: u64) {
         if self.phase.load(Ordering::Relaxed) == MEASURING {
-            self.items += items;
-            self.calls += 1;
-            self.latencies_us.saturating_record(start.elapsed().as_micros() as u64);
+            self.tally.record(start.elapsed(), items);
         }
     }
 }
@@ -99,68 +89,58 @@ impl Load {
         let connections = self.connections.unwrap_or(self.clients).min(self.clients);
         let mut clients = Vec::new();
         for _ in 0..connections {
-            clients.push(connect(&self.profile, &self.server).await?);
+            clients.push(connect(&self.access).await?);
         }
         let phase = Arc::new(AtomicU8::new(WARMING));
         let payload = Bytes::from(vec![b'x'; usize::from(self.size)]);
         let payloads = vec![payload; usize::from(self.batch)];
-        let mut tasks = tokio::task::JoinSet::new();
+        let mut tasks = JoinSet::new();
         for client in clients.iter().cycle().take(usize::from(self.clients)) {
-            let tally = Tally { phase: phase.clone(), items: 0, calls: 0, latencies_us: histogram()? };
+            let course = Course {
+                phase: phase.clone(),
+                tally: Tally::new()?,
+            };
             let (client, payloads) = (client.clone(), payloads.clone());
             let (size, batch) = (u32::from(self.size), u32::from(self.batch));
             match self.mode {
-                Mode::Send => tasks.spawn(send(client, payloads, tally)),
-                Mode::Stream => tasks.spawn(stream(client, payloads, tally)),
-                Mode::Receive => tasks.spawn(receive(client, ReceiveRequest { size, batch }, tally)),
+                Mode::Send => tasks.spawn(send(client, payloads, course)),
+                Mode::Stream => tasks.spawn(stream(client, payloads, course)),
+                Mode::Receive => tasks.spawn(receive(client, ReceiveRequest { size, batch }, course)),
             };
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let (start, server_before, own_before) = (Instant::now(), cpu(self.server_pid)?, cpu(std::process::id())?);
+        tokio::time::sleep(WARMUP).await;
+        let meter = Meter::start(self.access.server_pid)?;
         phase.store(MEASURING, Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_secs(self.seconds.into())).await;
+        tokio::time::sleep(Duration::from_secs_f64(self.seconds)).await;
         phase.store(OVER, Ordering::Relaxed);
-        let seconds = start.elapsed().as_secs_f64();
-        let server = (cpu(self.server_pid)? - server_before).as_secs_f64();
-        let own = (cpu(std::process::id())? - own_before).as_secs_f64();
-        let (mut items, mut calls, mut latencies_us) = (0_u64, 0_u64, histogram()?);
+        let usage = meter.stop()?;
+        let mut total = Tally::new()?;
         while let Some(tally) = tasks.join_next().await {
-            let tally = tally??;
-            items += tally.items;
-            calls += tally.calls;
-            latencies_us.add(&tally.latencies_us)?;
+            total.add(&tally??)?;
         }
-        anyhow::ensure!(items > 0, "nothing was done");
-        let quantile = |quantile| latencies_us.value_at_quantile(quantile);
-        Ok(json!({
-            "bench": "echo", "mode": self.mode.to_possible_value().map(|mode| mode.get_name().to_owned()),
-            "clients": self.clients, "connections": connections, "batch": self.batch, "size": self.size,
-            "seconds": seconds, "items": items, "calls": calls, "rate_per_s": items as f64 / seconds,
-            "latency_us": {"p50": quantile(0.5), "p99": quantile(0.99), "p999": quantile(0.999), "max": latencies_us.max()},
-            "server_cpu_us_per_item": server * 1e6 / items as f64, "client_cpu_us_per_item": own * 1e6 / items as f64,
-            "server_cores": server / seconds, "client_cores": own / seconds,
-        }))
+        usage.row(&total)
     }
 }
 
-async fn send(mut client: EchoClient<Channel>, payloads: Vec<Bytes>, mut tally: Tally) -> Result<Tally, Status> {
-    while !tally.is_over() {
+async fn send(mut client: EchoClient<Channel>, payloads: Vec<Bytes>, mut course: Course) -> Result<Tally, Status> {
+    while !course.is_over() {
         let payloads = payloads.clone();
         let start = Instant::now();
         let count = client.send(SendRequest { payloads }).await?.into_inner().count;
-        tally.record(start, count);
+        course.record(start, count);
     }
-    Ok(tally)
+    Ok(course.tally)
 }
 
-async fn stream(mut client: EchoClient<Channel>, payloads: Vec<Bytes>, mut tally: Tally) -> Result<Tally, Status> {
+async fn stream(mut client: EchoClient<Channel>, payloads: Vec<Bytes>, mut course: Course) -> Result<Tally, Status> {
     let (requests, outgoing) = mpsc::channel(1);
     let (sent, mut awaited) = mpsc::channel(UNANSWERED_MAX);
-    let phase = tally.phase.clone();
+    let phase = course.phase.clone();
     let sending = tokio::spawn(async move {
         while phase.load(Ordering::Relaxed) != OVER {
             let payloads = payloads.clone();
-            if sent.send(Instant::now()).await.is_err() || requests.send(SendStreamRequest { payloads }).await.is_err() {
+            if sent.send(Instant::now()).await.is_err() || requests.send(SendStreamRequest { payloads }).await.is_err()
+            {
                 return;
             }
         }
@@ -168,31 +148,36 @@ async fn stream(mut client: EchoClient<Channel>, payloads: Vec<Bytes>, mut tally
     let mut answers = client.send_stream(ReceiverStream::new(outgoing)).await?.into_inner();
     while let Some(answer) = answers.message().await? {
         let start = awaited.try_recv().unwrap_or_else(|_| Instant::now());
-        tally.record(start, answer.count);
+        course.record(start, answer.count);
     }
     sending.abort();
-    Ok(tally)
+    Ok(course.tally)
 }
 
-async fn receive(mut client: EchoClient<Channel>, request: ReceiveRequest, mut tally: Tally) -> Result<Tally, Status> {
+async fn receive(
+    mut client: EchoClient<Channel>,
+    request: ReceiveRequest,
+    mut course: Course,
+) -> Result<Tally, Status> {
     let mut responses = client.receive(request).await?.into_inner();
     loop {
         let start = Instant::now();
-        let Some(response) = responses.message().await? else { break };
-        tally.record(start, response.payloads.len() as u64);
-        if tally.is_over() {
+        let Some(response) = responses.message().await? else {
+            break;
+        };
+        course.record(start, response.payloads.len() as u64);
+        if course.is_over() {
             break;
         }
     }
-    Ok(tally)
+    Ok(course.tally)
 }
 
-async fn connect(profile: &Path, server: &str) -> anyhow::Result<EchoClient<Channel>> {
-    let read = |name: &str| std::fs::read(profile.join(name));
+async fn connect(access: &Access) -> anyhow::Result<EchoClient<Channel>> {
     let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(read("ca.pem")?))
-        .identity(Identity::from_pem(read("cert.pem")?, read("key.pem")?));
-    let channel = Endpoint::from_shared(server.to_owned())?
+        .ca_certificate(Certificate::from_pem(access.pem("ca.pem")?))
+        .identity(Identity::from_pem(access.pem("cert.pem")?, access.pem("key.pem")?));
+    let channel = Endpoint::from_shared(format!("https://{}", access.server))?
         .tls_config(tls)?
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -200,18 +185,4 @@ async fn connect(profile: &Path, server: &str) -> anyhow::Result<EchoClient<Chan
         .connect()
         .await?;
     Ok(EchoClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
-}
-
-fn histogram() -> anyhow::Result<Histogram<u32>> {
-    Ok(Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)?)
-}
-
-/// Processor time of a process, from Linux's `/proc`; in hundredths of a second.
-fn cpu(pid: u32) -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks = |place: usize| -> anyhow::Result<u32> {
-        Ok(fields.get(place).copied().unwrap_or_default().parse::<u32>()?)
-    };
-    Ok(Duration::from_millis(10) * (ticks(11)? + ticks(12)?))
 }
