@@ -11,8 +11,9 @@ use clearinghouse::domain::handling::{Audience, Handling, Tlp};
 use clearinghouse::domain::id::{GroupId, IndicatorId, MemberId, Timestamp};
 use clearinghouse::domain::indicator::{Code, Confidence, Content, Indicator, State, Text, Ttp};
 use clearinghouse::domain::member::{MemberKind, Standing, Viewer};
-use clearinghouse::domain::observable::Observable;
+use clearinghouse::domain::observable::{Kind, Observable};
 use clearinghouse::domain::policy::{self, Subject};
+use clearinghouse::domain::similarity::{Near, SimilarityHash, SimilarityIndex};
 use clearinghouse::domain::violation::Violation;
 use clearinghouse::hub::Caller;
 use clearinghouse::hub::publish::Item;
@@ -41,6 +42,7 @@ fn main() {
     filter();
     encode();
     append();
+    similarity();
     runtime().block_on(hub());
 }
 
@@ -218,6 +220,42 @@ async fn publish_batch(hub: &TestHub, publisher: &Caller, batch: u64) {
     let items: Vec<Result<Item, Violation>> = numbers.map(|n| Ok(drafts::item(content(n, green())))).collect();
     let outcomes = hub.hub().publish(publisher, items).await.expect("published");
     black_box(outcomes);
+}
+
+/// Queries of hashes that are a few bits off what an index holds.
+fn similarity() {
+    let hash = |words: [u64; 4]| {
+        let text: String = words.iter().map(|word| format!("{word:016x}")).collect();
+        Observable::parse_as(Kind::Pdq, &text).expect("a hash")
+    };
+    let words = |n: u64| [1, 2, 3, 4].map(|factor| mixed(n * 4 + factor));
+    let mut index = SimilarityIndex::default();
+    for n in 0..20_000 {
+        let hash = SimilarityHash::of(&hash(words(n))).expect("has a distance");
+        index.insert(n as u32, &hash);
+    }
+    let queries: Vec<Near> = (0..200)
+        .map(|n| {
+            let [first, second, third, last] = words(n * 100);
+            let near = hash([first ^ 0x0f0f, second ^ 0x1111, third, last ^ 0xff]);
+            Near::usual(&near).expect("has a distance")
+        })
+        .collect();
+    counted("similarity", queries.len() as u64, || {
+        let mut found = 0;
+        for query in &queries {
+            index.near(black_box(query), |_, _| found += 1);
+        }
+        assert!(found >= queries.len());
+    });
+}
+
+/// Bits that a number decides: the mixing of SplitMix64.
+fn mixed(n: u64) -> u64 {
+    let mut mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// The paths that go through a hub: one is filled, then read.
