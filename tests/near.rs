@@ -292,3 +292,29 @@ async fn feed_of_what_is_near_follows_what_comes_and_goes() {
     }
     hub.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn near_matches_share_the_room_of_one_answer() {
+    use wire::ObservableKind::Pdq;
+    let hub = TestHub::start().await;
+    let a = hub.member("Aurora", wire::MemberKind::Platform).await;
+    let items = (1..=100_u64).map(|number| wire::PublishItem {
+        request_id: String::new(),
+        draft: Some(wire::IndicatorDraft {
+            note: "n".repeat(1_000),
+            ..hash_draft(Pdq, &format!("{number:064x}"), green())
+        }),
+    });
+    let items = items.collect();
+    a.publisher().publish(wire::PublishRequest { items }).await.unwrap();
+    let request = wire::LookupRequest {
+        values: vec![pdq(0); 60],
+        kind: Pdq.into(),
+        distance_max: None,
+    };
+    // Three times as much as an answer holds; a client refuses one of more than 4 MiB.
+    let results = a.queries().lookup(request).await.unwrap().into_inner().results;
+    assert_eq!((results[0].matches.len(), results[0].truncated), (100, false));
+    assert!(results[59].truncated && results[59].matches.is_empty(), "what is left out is said");
+    hub.stop().await;
+}

@@ -122,10 +122,11 @@ impl Hub {
             None => Ok(None),
         };
         let nears = observables.iter().map(near_of).collect::<Result<Vec<_>, _>>()?;
-        let mut all = self.look_up(caller, observables)?;
+        let mut room = LOOKUP_BYTES_MAX;
+        let mut all = self.look_up(caller, observables, &mut room)?;
         for (near, known) in nears.iter().zip(&mut all) {
             if let Some(near) = near {
-                self.add_near(caller, near, known).await?;
+                self.add_near(caller, near, known, &mut room).await?;
             }
         }
         let found = all.iter_mut().flat_map(|known| std::mem::take(&mut known.found));
@@ -139,14 +140,18 @@ impl Hub {
         Ok(all.into_iter().map(with_bodies).collect())
     }
 
-    fn look_up(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Known>, HubError> {
+    fn look_up(
+        &self,
+        caller: &Caller,
+        observables: &[Option<Observable>],
+        room: &mut usize,
+    ) -> Result<Vec<Known>, HubError> {
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
-        let mut room = LOOKUP_BYTES_MAX;
         let known = |observable: &Option<Observable>| {
             observable
                 .as_ref()
-                .map(|observable| matches(&views, viewer, observable, &mut room))
+                .map(|observable| matches(&views, viewer, observable, room))
                 .unwrap_or_default()
         };
         Ok(observables.iter().map(known).collect())
@@ -383,14 +388,25 @@ fn collect(
         let Some(release) = release(views, viewer, index) else {
             continue;
         };
-        let left = room.checked_sub(sent_bytes(&release));
-        let Some(left) = left.filter(|_| all.found.len() < MATCHES_MAX && !all.truncated) else {
-            all.truncated = true;
+        all.add(relation, release, room);
+        if all.truncated {
             return;
-        };
-        *room = left;
-        all.relations.push(relation);
-        all.found.push(release);
+        }
+    }
+}
+
+impl Known {
+    /// Adds a match, or says that there is no room for it.
+    fn add(&mut self, relation: Relation, release: Release<Found>, room: &mut usize) {
+        let left = room.checked_sub(sent_bytes(&release));
+        match left.filter(|_| self.found.len() < MATCHES_MAX && !self.truncated) {
+            None => self.truncated = true,
+            Some(left) => {
+                *room = left;
+                self.relations.push(relation);
+                self.found.push(release);
+            }
+        }
     }
 }
 

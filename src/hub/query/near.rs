@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use super::super::error::HubError;
 use super::super::views::near::stands;
 use super::super::{Caller, Hub};
-use super::{Known, MATCHES_MAX, Relation, release, viewer};
+use super::{Known, Relation, release, viewer};
 use crate::domain::observable::Observable;
 use crate::domain::similarity::Near;
 use crate::domain::violation::Violation;
@@ -40,13 +40,19 @@ impl Reach {
 
 impl Hub {
     /// Adds what is near, after what was found before.
-    pub(super) async fn add_near(&self, caller: &Caller, near: &Near, known: &mut Known) -> Result<(), HubError> {
+    pub(super) async fn add_near(
+        &self,
+        caller: &Caller,
+        near: &Near,
+        known: &mut Known,
+        room: &mut usize,
+    ) -> Result<(), HubError> {
         let candidates = self.shared.read().near.within(near);
         for slice in candidates.chunks(CANDIDATES_PER_HOLD_MAX) {
             if known.truncated {
                 break;
             }
-            self.add_visible(caller, slice, known)?;
+            self.add_visible(caller, slice, known, room)?;
             // Others come first.
             tokio::task::yield_now().await;
         }
@@ -58,6 +64,7 @@ impl Hub {
         caller: &Caller,
         candidates: &[(u32, Reverse<u32>)],
         known: &mut Known,
+        room: &mut usize,
     ) -> Result<(), HubError> {
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
@@ -67,12 +74,10 @@ impl Hub {
             let Some(found) = found.filter(|release| stands(release.body().state)) else {
                 continue;
             };
-            if known.found.len() == MATCHES_MAX {
-                known.truncated = true;
-                return Ok(());
+            known.add(Relation::Near(*distance), found, room);
+            if known.truncated {
+                break;
             }
-            known.relations.push(Relation::Near(*distance));
-            known.found.push(found);
         }
         Ok(())
     }
