@@ -315,6 +315,9 @@ async fn near_matches_share_the_room_of_one_answer() {
     // Three times as much as an answer holds; a client refuses one of more than 4 MiB.
     let results = a.queries().lookup(request).await.unwrap().into_inner().results;
     assert_eq!((results[0].matches.len(), results[0].truncated), (100, false));
-    assert!(results[59].truncated && results[59].matches.is_empty(), "what is left out is said");
+    assert!(
+        results[59].truncated && results[59].matches.is_empty(),
+        "what is left out is said"
+    );
     hub.stop().await;
 }

@@ -63,6 +63,7 @@ async fn is_filled(target: &Target, load: &Load, count: u64) -> Result<bool, Fai
         let answer = client
             .lookup(wire::LookupRequest {
                 values: Vec::clone(&values),
+                kind: load.asked_kind().into(),
                 ..Default::default()
             })
             .await;

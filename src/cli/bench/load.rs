@@ -6,6 +6,7 @@
 use prost_types::Timestamp;
 
 use super::chance::Chance;
+use super::pictures::Pictures;
 use crate::grpc::wire::{self, ObservableKind as Kind};
 
 /// Kinds in a thousand, as public reports of platforms, research groups and agencies have them.
@@ -103,12 +104,34 @@ pub struct Load {
     seed: u64,
     /// Groups that an AMBER draft is for; without any, all drafts are CLEAR or GREEN.
     groups: Vec<String>,
+    /// In the place of the values of reports.
+    pictures: Option<Pictures>,
 }
 
 impl Load {
     /// The drafts of `seed`. Where the publisher is in groups, a part of them is for those alone.
     pub fn new(seed: u64, groups: Vec<String>) -> Load {
-        Load { seed, groups }
+        Load {
+            seed,
+            groups,
+            pictures: None,
+        }
+    }
+
+    /// The same drafts about hashes of pictures.
+    pub fn of_pictures(self, pictures: Pictures) -> Load {
+        Load {
+            pictures: Some(pictures),
+            ..self
+        }
+    }
+
+    /// What the values are to be declared to be, where their text does not tell.
+    pub fn asked_kind(&self) -> Kind {
+        match self.pictures {
+            Some(_) => Kind::Pdq,
+            None => Kind::Unspecified,
+        }
     }
 
     /// The observable of draft `number` as a member would write it, and its kind.
@@ -148,7 +171,10 @@ impl Load {
             draft.note = chance.words(bytes, &WORDS);
         }
         wire::PublishItem {
-            request_id: format!("bench-{:x}-{number}", self.seed),
+            request_id: match self.pictures {
+                None => format!("bench-{:x}-{number}", self.seed),
+                Some(_) => String::new(),
+            },
             draft: Some(draft),
         }
     }
@@ -199,6 +225,9 @@ impl Load {
     }
 
     fn value_by(&self, chance: &mut Chance, number: u64) -> (String, Kind) {
+        if let Some(pictures) = &self.pictures {
+            return (pictures.value(number), Kind::Pdq);
+        }
         let kind = kind(chance.below(1_000));
         let unique = self.unique(number);
         let value = match kind {

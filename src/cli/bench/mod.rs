@@ -5,6 +5,7 @@
 mod chance;
 mod load;
 mod meter;
+mod pictures;
 mod thin;
 
 mod tally;
@@ -19,6 +20,7 @@ mod fanout;
 mod idle;
 mod lookup;
 mod replay;
+mod similarity;
 
 mod mixed;
 
@@ -97,6 +99,7 @@ enum Which {
     Idle(idle::Idle),
     Replay(replay::Replay),
     Lookup(lookup::Lookup),
+    Similarity(similarity::Similarity),
     Mixed(mixed::Mixed),
     All(all::All),
 }
@@ -145,6 +148,7 @@ impl BenchCommand {
             Which::Idle(idle) => idle.run(&bench, &mut report).await?,
             Which::Replay(replay) => replay.run(&bench, &mut report).await?,
             Which::Lookup(lookup) => lookup.run(&bench, &mut report).await?,
+            Which::Similarity(similarity) => similarity.run(&bench, &mut report).await?,
             Which::Mixed(mixed) => mixed.run(&bench, &mut report).await?,
             Which::All(all) => all.run(&bench, &mut report).await?,
         }
