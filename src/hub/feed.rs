@@ -30,6 +30,10 @@
 mod pass;
 mod plan;
 
+pub(super) mod alike;
+mod upserts;
+
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -46,12 +50,17 @@ use super::digest::Digest;
 use super::error::HubError;
 use super::quota::Place;
 use super::subscription::Durable;
+use super::views::Views;
 use super::views::indicators::Indicators;
 use super::views::roster::MemberRecord;
 use super::views::sight::Span;
-use super::{Caller, Hub, Sighting};
+use super::{Caller, Hub};
+use alike::{Common, Question};
 use pass::{Change, Gathered, Pass};
 use plan::{Next, Plan};
+use upserts::Ready;
+
+pub use upserts::Upserts;
 
 /// How much a feed does at once.
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +100,10 @@ pub enum RemovalReason {
 }
 
 /// A step of a feed. An id stands at most once in it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batch {
     /// Became visible or changed.
-    pub upserts: Vec<Release<Sighting>>,
+    pub upserts: Upserts,
     /// Ceased to be visible.
     pub removals: Vec<(IndicatorId, RemovalReason)>,
     /// Where the subscriber stands once it has applied the batch.
@@ -130,6 +139,16 @@ struct Filling {
     checked_at: u32,
     /// A pass ended: the next change may be of an indicator that is in it.
     closed: bool,
+    /// The whole of it, where it is in common with other feeds; nothing is gathered beside it.
+    common: Option<InHand>,
+}
+
+/// A batch in common with other feeds.
+enum InHand {
+    /// Worked out by this feed.
+    Own(Arc<Common>),
+    /// Worked out by another, and proven to be this viewer's to see.
+    Alike(Release<Arc<Common>>),
 }
 
 /// What a hold of the lock came to.
@@ -267,15 +286,16 @@ impl Feed {
 
     /// Hands out what was gathered, once the log has what it must have of it.
     async fn batch(&mut self, live: Option<Digest>) -> Result<Batch, HubError> {
-        let releases = self.filling.upserts.iter().map(|gathered| &gathered.release);
+        let gathered = self.filling.gathered();
+        let releases = gathered.iter().map(|gathered| &gathered.release);
         self.hub.disclose(self.member, releases).await?;
         if let Some(durable) = &self.durable {
-            let sent = (!self.filling.upserts.is_empty()).then_some(self.filling.checked_at);
+            let sent = (!gathered.is_empty()).then_some(self.filling.checked_at);
             durable.reach(sent, self.position.proven())?;
         }
-        let Filling { upserts, removals, .. } = std::mem::take(&mut self.filling);
+        let (upserts, removals) = std::mem::take(&mut self.filling).hand_out();
         Ok(Batch {
-            upserts: upserts.into_iter().map(|gathered| gathered.release).collect(),
+            upserts,
             removals,
             cursor: self.hub.shared.sealer.seal(&self.position, &self.binding),
             live,
@@ -293,13 +313,59 @@ impl Feed {
         let member = member.filter(|member| member.viewer().standing == Standing::Active);
         let member = member.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
         let indicators = &views.indicators;
+        self.filling.take_apart();
+        let Some(question) = self.question(indicators, member) else {
+            return Ok(self.work(&views, member));
+        };
+        if let Some(common) = hub.shared.common.find(&question, indicators, member.viewer()) {
+            let step = common.body().advance(&mut self.position);
+            self.plan = None;
+            self.filling = Filling::of(InHand::Alike(common), indicators.ordinal());
+            return Ok(step);
+        }
+        let before = self.position;
+        let step = self.work(&views, member);
+        if matches!(step, Step::Full | Step::Live(_)) && !self.position.owed {
+            let common = Arc::new(self.filling.in_common(indicators, &before, (&self.position, &step)));
+            hub.shared.common.keep(question, indicators, common.clone());
+            self.filling = Filling::of(InHand::Own(common), indicators.ordinal());
+        }
+        Ok(step)
+    }
+
+    /// What the feed would ask of others that are where it is; none where its batch must be its own.
+    fn question(&self, indicators: &Indicators, member: &MemberRecord) -> Option<Question> {
+        let position = &self.position;
+        let head = indicators.ordinal();
+        let is_alone = self.hub.shared.feeds_open.load(Ordering::Relaxed) < 2;
+        let is_idle = position.is_settled() && position.goal == head;
+        let is_first = position.goal == 0 || !position.is_settled() && position.base == 0;
+        let has_own_past = position.again || position.owed || !self.filling.is_new();
+        let base = if position.is_settled() {
+            position.goal
+        } else {
+            position.base
+        };
+        let may_hold_more = earlier(&self.durable)
+            .iter()
+            .any(|span| span.within(base, head).is_some());
+        if is_alone || is_idle || is_first || has_own_past || may_hold_more {
+            return None;
+        }
+        let place = (position, self.binding.filter(), &self.limits);
+        self.hub.shared.common.question(indicators, member.viewer(), place)
+    }
+
+    /// Works out what comes next.
+    fn work(&mut self, views: &Views, member: &MemberRecord) -> Step {
+        let indicators = &views.indicators;
         let mut steps_left = self.limits.touches_per_hold_max;
         loop {
             if self.position.is_settled() {
                 if self.position.goal == indicators.ordinal() {
                     let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
                     self.position.owed |= self.filling.check(&pass, indicators.ordinal());
-                    return Ok(Step::Live(self.position.digest));
+                    return Step::Live(self.position.digest);
                 }
                 self.position.run = views.runs.at(indicators.ordinal());
                 self.begin_pass(indicators, member);
@@ -310,7 +376,7 @@ impl Feed {
             loop {
                 let touch = match plan.next(&pass, self.position.scanned, &mut steps_left) {
                     Next::Touch(touch) if steps_left > 0 => touch,
-                    Next::Touch(_) | Next::Later => return Ok(Step::More),
+                    Next::Touch(_) | Next::Later => return Step::More,
                     Next::End => break,
                 };
                 steps_left -= 1;
@@ -321,7 +387,7 @@ impl Feed {
                 {
                     self.position.owed |= self.filling.check(&pass, indicators.ordinal());
                     if !self.filling.is_empty() {
-                        return Ok(Step::Full);
+                        return Step::Full;
                     }
                     // All of it was taken back: the batch begins anew.
                     self.filling = Filling::default();
@@ -380,7 +446,71 @@ impl Filling {
     }
 
     fn is_empty(&self) -> bool {
-        self.upserts.is_empty() && self.removals.is_empty()
+        self.gathered().is_empty() && self.removals().is_empty()
+    }
+
+    /// Whether nothing was begun.
+    fn is_new(&self) -> bool {
+        self.is_empty() && !self.closed
+    }
+
+    fn of(common: InHand, head: u32) -> Filling {
+        Filling {
+            checked_at: head,
+            common: Some(common),
+            ..Filling::default()
+        }
+    }
+
+    fn common(&self) -> Option<&Common> {
+        self.common.as_ref().map(|common| match common {
+            InHand::Own(common) => &**common,
+            InHand::Alike(release) => &**release.body(),
+        })
+    }
+
+    fn gathered(&self) -> &[Gathered] {
+        self.common().map_or(&self.upserts, |common| &common.gathered)
+    }
+
+    fn removals(&self) -> &[(IndicatorId, RemovalReason)] {
+        self.common().map_or(&self.removals, |common| &common.removals)
+    }
+
+    /// Makes a batch in common one's own again: it was in hand when a call was cancelled, and may have to be changed.
+    fn take_apart(&mut self) {
+        if let Some(common) = self.common() {
+            let (upserts, removals) = (common.gathered.clone(), common.removals.clone());
+            self.common = None;
+            self.bytes = upserts.iter().map(|gathered| gathered.release.body().byte_len()).sum();
+            (self.upserts, self.removals) = (upserts, removals);
+        }
+    }
+
+    /// What was gathered, for others to have as well.
+    fn in_common(&mut self, indicators: &Indicators, before: &Position, after: (&Position, &Step)) -> Common {
+        let Filling { upserts, removals, .. } = std::mem::take(self);
+        Common::new(indicators, before, after, (upserts, removals))
+    }
+
+    fn hand_out(self) -> (Upserts, Vec<(IndicatorId, RemovalReason)>) {
+        let Filling {
+            upserts,
+            removals,
+            common,
+            ..
+        } = self;
+        match common {
+            None => {
+                let releases = upserts.into_iter().map(|gathered| gathered.release).collect();
+                (Upserts::own(Arc::new(Ready::new(releases))), removals)
+            }
+            Some(InHand::Own(common)) => (Upserts::own(common.ready()), common.removals.clone()),
+            Some(InHand::Alike(release)) => {
+                let removals = release.body().removals.clone();
+                (Upserts::alike(release.map(|common| common.ready())), removals)
+            }
+        }
     }
 
     /// What was taken back goes out before anything else does, in a batch of its own that can be confirmed at once.
