@@ -4,7 +4,6 @@ use bytes::Bytes;
 use clearinghouse::domain::filter::Filter;
 use clearinghouse::domain::handling::{Audience, Tlp};
 use clearinghouse::domain::id::{GroupId, IndicatorId, MemberId};
-use clearinghouse::domain::observable::Observable;
 use clearinghouse::domain::policy::Release;
 use clearinghouse::hub::Sighting;
 use clearinghouse::hub::feed::Batch;
@@ -13,8 +12,8 @@ use uuid::Uuid;
 
 use super::hub_support::drafts::{self, Rules};
 use super::hub_support::waiting::wait;
-use super::script::{Observation, VALUES};
-use super::world::World;
+use super::script::{Observation, VALUES, observable};
+use super::world::{World, near_hash};
 
 impl World<'_> {
     pub(super) fn observe(&mut self, observation: Observation) {
@@ -70,12 +69,15 @@ impl World<'_> {
     }
 
     fn search(&mut self, page_items: usize) {
+        for filter in [Filter::default(), near_hash()] {
+            self.search_for(&filter, page_items);
+        }
+    }
+
+    fn search_for(&mut self, filter: &Filter, page_items: usize) {
         let mut token: Option<Bytes> = None;
         loop {
-            let page = wait(
-                self.hub()
-                    .search(&self.observer, &Filter::default(), page_items, token.as_deref()),
-            );
+            let page = wait(self.hub().search(&self.observer, filter, page_items, token.as_deref()));
             let page = page.expect("the observer may search");
             let found: Vec<_> = page.releases.iter().map(sighted).collect();
             let next_length = page.next.as_ref().map(Bytes::len);
@@ -89,7 +91,7 @@ impl World<'_> {
 
     fn look_up(&mut self) {
         let values = VALUES.iter().chain(&["unknown.example"]);
-        let asked: Vec<_> = values.map(|value| Observable::parse(value).ok()).collect();
+        let asked: Vec<_> = values.map(|value| observable(value)).collect();
         let answers = wait(self.hub().lookup(&self.observer, &asked)).expect("the observer may look up");
         for answer in answers {
             let found: Vec<_> = answer

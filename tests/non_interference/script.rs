@@ -1,10 +1,30 @@
 //! Scripts: what happens in both of two worlds, and between that what only one of them has and the observer may not see.
 
+use clearinghouse::domain::observable::{Kind, Observable};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-/// Values that everybody speaks of, also in secret. The second lies below the first, the third names the second's host.
-pub const VALUES: [&str; 3] = ["example.com", "news.example.com", "https://news.example.com/story"];
+/// Values that everybody speaks of, also in secret. The second lies below the first, the third names the second's host; the fourth
+/// and the fifth are hashes near each other.
+pub const VALUES: [&str; 5] = [
+    "example.com",
+    "news.example.com",
+    "https://news.example.com/story",
+    "pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f",
+    "pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f00",
+];
+
+/// Feeds of the observer: of everything, of one operation, and of what is near a hash.
+pub const WATCHED: usize = 3;
+
+/// The observable of a value, if it is one.
+pub fn observable(value: &str) -> Option<Observable> {
+    let observable = match value.strip_prefix("pdq:") {
+        Some(hash) => Observable::parse_as(Kind::Pdq, hash),
+        None => Observable::parse(value),
+    };
+    observable.ok()
+}
 
 /// Others than the observer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,13 +166,17 @@ pub enum Observation {
     TryReactions,
 }
 
-pub const ALL_OBSERVATIONS: [Observation; 16] = [
+pub const ALL_OBSERVATIONS: [Observation; 17] = [
     Observation::Read {
         feed: 0,
         batches: usize::MAX,
     },
     Observation::Read {
         feed: 1,
+        batches: usize::MAX,
+    },
+    Observation::Read {
+        feed: 2,
         batches: usize::MAX,
     },
     Observation::Search { page_items: 1 },
@@ -286,7 +310,7 @@ pub fn script(random: &mut StdRng) -> Script {
 fn common(random: &mut StdRng) -> Common {
     let (item, value, campaign) = (
         random.random_range(0..8),
-        random.random_range(0..3),
+        random.random_range(0..VALUES.len()),
         random.random_range(0..2),
     );
     if random.random_bool(0.3) {
@@ -317,10 +341,10 @@ fn common(random: &mut StdRng) -> Common {
         },
         68..70 => Common::OwnRetract { item },
         70..90 => Common::Observe(Observation::Read {
-            feed: item % 2,
+            feed: item % WATCHED,
             batches: random.random_range(1..3),
         }),
-        90..95 => Common::Observe(Observation::Reconnect { feed: item % 2 }),
+        90..95 => Common::Observe(Observation::Reconnect { feed: item % WATCHED }),
         _ => Common::Observe(ALL_OBSERVATIONS[random.random_range(0..ALL_OBSERVATIONS.len())]),
     }
 }
@@ -388,7 +412,7 @@ fn hidden(random: &mut StdRng) -> Hidden {
 }
 
 fn secret(random: &mut StdRng) -> Secret {
-    let (item, value) = (random.random_range(0..8), random.random_range(0..3));
+    let (item, value) = (random.random_range(0..8), random.random_range(0..VALUES.len()));
     let other = OTHERS[random.random_range(0..3)];
     if random.random_bool(0.3) {
         return secret_reaction(random, item, other);
