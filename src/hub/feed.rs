@@ -31,6 +31,7 @@ mod pass;
 mod plan;
 
 pub(super) mod alike;
+mod filling;
 mod upserts;
 
 use std::sync::Arc;
@@ -51,14 +52,15 @@ use super::error::HubError;
 use super::quota::Place;
 use super::subscription::Durable;
 use super::views::Views;
+use super::views::at_hand::AtHand;
 use super::views::indicators::Indicators;
 use super::views::roster::MemberRecord;
 use super::views::sight::Span;
 use super::{Caller, Hub};
-use alike::{Common, Question};
-use pass::{Change, Gathered, Pass};
+use alike::Question;
+use filling::{Filling, InHand};
+use pass::Pass;
 use plan::{Next, Plan};
-use upserts::Ready;
 
 pub use upserts::Upserts;
 
@@ -125,30 +127,12 @@ pub struct Feed {
     head: watch::Receiver<u32>,
     announced_live: bool,
     filling: Filling,
+    /// For filters that ask for what only bodies tell.
+    bodies: AtHand,
+    /// The touch at which bodies were missing.
+    short_at: u32,
     durable: Option<Durable>,
     _place: Place,
-}
-
-/// The batch in the making. It outlives a call of [`Feed::next`] that is cancelled: the position has already moved on.
-#[derive(Default)]
-struct Filling {
-    upserts: Vec<Gathered>,
-    removals: Vec<(IndicatorId, RemovalReason)>,
-    bytes: usize,
-    /// The head when all of it was last known to be visible.
-    checked_at: u32,
-    /// A pass ended: the next change may be of an indicator that is in it.
-    closed: bool,
-    /// The whole of it, where it is in common with other feeds; nothing is gathered beside it.
-    common: Option<InHand>,
-}
-
-/// A batch in common with other feeds.
-enum InHand {
-    /// Worked out by this feed.
-    Own(Arc<Common>),
-    /// Worked out by another, and proven to be this viewer's to see.
-    Alike(Release<Arc<Common>>),
 }
 
 /// What a hold of the lock came to.
@@ -157,6 +141,8 @@ enum Step {
     More,
     /// The batch is full, and there is a change for the next.
     Full,
+    /// Bodies must be read before there is an answer.
+    Short,
     /// Nothing is left to scan.
     Live(Digest),
 }
@@ -216,6 +202,7 @@ impl Feed {
             ));
         }
         hub.shared.feeds_open.fetch_add(1, Ordering::Relaxed);
+        let bodies = AtHand::collecting(&hub.shared.bodies);
         Ok(Feed {
             hub,
             member: caller.member,
@@ -227,6 +214,8 @@ impl Feed {
             head,
             announced_live: false,
             filling: Filling::default(),
+            bodies,
+            short_at: 0,
             durable: None,
             _place: place,
         })
@@ -259,6 +248,10 @@ impl Feed {
                     tokio::task::yield_now().await;
                     continue;
                 }
+                Step::Short => {
+                    self.bring_bodies().await?;
+                    continue;
+                }
                 Step::Full => {
                     self.announced_live = false;
                     return self.batch(None).await;
@@ -284,16 +277,32 @@ impl Feed {
         }
     }
 
+    /// Has the bodies read that were missing. Those for an earlier place are not needed any more.
+    async fn bring_bodies(&mut self) -> Result<(), HubError> {
+        let missing = self.bodies.take_missing();
+        if std::mem::replace(&mut self.short_at, self.position.scanned) != self.position.scanned {
+            self.bodies.forget();
+        }
+        self.hub.bring(&mut self.bodies, missing).await
+    }
+
     /// Hands out what was gathered, once the log has what it must have of it.
     async fn batch(&mut self, live: Option<Digest>) -> Result<Batch, HubError> {
+        let ready = match self.filling.ready() {
+            Some(ready) => ready,
+            None => {
+                let bodies = self.hub.read_bodies(self.filling.bodies()).await?;
+                self.filling.with_bodies(bodies)
+            }
+        };
         let gathered = self.filling.gathered();
-        let releases = gathered.iter().map(|gathered| &gathered.release);
-        self.hub.disclose(self.member, releases).await?;
+        let found = gathered.iter().map(|gathered| &gathered.release);
+        self.hub.disclose(self.member, found).await?;
         if let Some(durable) = &self.durable {
-            let sent = (!gathered.is_empty()).then_some(self.filling.checked_at);
+            let sent = (!gathered.is_empty()).then_some(self.filling.checked_at());
             durable.reach(sent, self.position.proven())?;
         }
-        let (upserts, removals) = std::mem::take(&mut self.filling).hand_out();
+        let (upserts, removals) = std::mem::take(&mut self.filling).hand_out(ready);
         Ok(Batch {
             upserts,
             removals,
@@ -363,15 +372,19 @@ impl Feed {
         loop {
             if self.position.is_settled() {
                 if self.position.goal == indicators.ordinal() {
-                    let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
-                    self.position.owed |= self.filling.check(&pass, indicators.ordinal());
-                    return Step::Live(self.position.digest);
+                    return self.live(indicators, member);
                 }
                 self.position.run = views.runs.at(indicators.ordinal());
                 self.begin_pass(indicators, member);
-                self.filling.closed = !self.filling.is_empty();
+                self.filling.close();
             }
-            let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
+            let pass = Pass::new(
+                (indicators, &self.bodies),
+                member,
+                &self.filter,
+                &self.position,
+                earlier(&self.durable),
+            );
             let plan = self.plan.get_or_insert_with(|| Plan::new(&pass, &self.limits));
             loop {
                 let touch = match plan.next(&pass, self.position.scanned, &mut steps_left) {
@@ -382,10 +395,16 @@ impl Feed {
                 steps_left -= 1;
                 self.position.scanned = touch;
                 let dealt = pass.deal_with(touch);
+                if pass.is_short_at(touch) {
+                    return Step::Short;
+                }
                 if let Some(change) = &dealt.change
                     && self.filling.is_full_for(change, &self.limits)
                 {
-                    self.position.owed |= self.filling.check(&pass, indicators.ordinal());
+                    let Some(owes) = self.filling.check(&pass, indicators.ordinal()) else {
+                        return Step::Short;
+                    };
+                    self.position.owed |= owes;
                     if !self.filling.is_empty() {
                         return Step::Full;
                     }
@@ -406,10 +425,27 @@ impl Feed {
                     plan.rewind(&pass, self.position.scanned);
                 }
                 Phase::Upserts | Phase::Both => {
-                    self.position.scanned = self.position.goal;
-                    self.position.base = self.position.goal;
+                    (self.position.scanned, self.position.base) = (self.position.goal, self.position.goal);
                     self.plan = None;
                 }
+            }
+        }
+    }
+
+    /// Nothing is left to scan.
+    fn live(&mut self, indicators: &Indicators, member: &MemberRecord) -> Step {
+        let pass = Pass::new(
+            (indicators, &self.bodies),
+            member,
+            &self.filter,
+            &self.position,
+            earlier(&self.durable),
+        );
+        match self.filling.check(&pass, indicators.ordinal()) {
+            None => Step::Short,
+            Some(owes) => {
+                self.position.owed |= owes;
+                Step::Live(self.position.digest)
             }
         }
     }
@@ -424,116 +460,14 @@ impl Feed {
             true => Phase::Upserts,
             false => Phase::Removals,
         };
-        position.scanned = Pass::new(indicators, member, &self.filter, position, earlier(&self.durable)).start();
-    }
-}
-
-impl Filling {
-    /// What was gathered under earlier holds of the lock may have been taken back since. It is left out then, as it would be had it
-    /// been reached only now. Says whether something is owed because of that.
-    fn check(&mut self, pass: &Pass<'_>, head: u32) -> bool {
-        let mut owed = false;
-        if std::mem::replace(&mut self.checked_at, head) != head {
-            self.upserts.retain_mut(|gathered| match pass.refresh(gathered) {
-                Ok(()) => true,
-                Err(owes) => {
-                    owed |= owes;
-                    false
-                }
-            });
-        }
-        owed
-    }
-
-    fn is_empty(&self) -> bool {
-        self.gathered().is_empty() && self.removals().is_empty()
-    }
-
-    /// Whether nothing was begun.
-    fn is_new(&self) -> bool {
-        self.is_empty() && !self.closed
-    }
-
-    fn of(common: InHand, head: u32) -> Filling {
-        Filling {
-            checked_at: head,
-            common: Some(common),
-            ..Filling::default()
-        }
-    }
-
-    fn common(&self) -> Option<&Common> {
-        self.common.as_ref().map(|common| match common {
-            InHand::Own(common) => &**common,
-            InHand::Alike(release) => &**release.body(),
-        })
-    }
-
-    fn gathered(&self) -> &[Gathered] {
-        self.common().map_or(&self.upserts, |common| &common.gathered)
-    }
-
-    fn removals(&self) -> &[(IndicatorId, RemovalReason)] {
-        self.common().map_or(&self.removals, |common| &common.removals)
-    }
-
-    /// Makes a batch in common one's own again: it was in hand when a call was cancelled, and may have to be changed.
-    fn take_apart(&mut self) {
-        if let Some(common) = self.common() {
-            let (upserts, removals) = (common.gathered.clone(), common.removals.clone());
-            self.common = None;
-            self.bytes = upserts.iter().map(|gathered| gathered.release.body().byte_len()).sum();
-            (self.upserts, self.removals) = (upserts, removals);
-        }
-    }
-
-    /// What was gathered, for others to have as well.
-    fn in_common(&mut self, indicators: &Indicators, before: &Position, after: (&Position, &Step)) -> Common {
-        let Filling { upserts, removals, .. } = std::mem::take(self);
-        Common::new(indicators, before, after, (upserts, removals))
-    }
-
-    fn hand_out(self) -> (Upserts, Vec<(IndicatorId, RemovalReason)>) {
-        let Filling {
-            upserts,
-            removals,
-            common,
-            ..
-        } = self;
-        match common {
-            None => {
-                let releases = upserts.into_iter().map(|gathered| gathered.release).collect();
-                (Upserts::own(Arc::new(Ready::new(releases))), removals)
-            }
-            Some(InHand::Own(common)) => (Upserts::own(common.ready()), common.removals.clone()),
-            Some(InHand::Alike(release)) => {
-                let removals = release.body().removals.clone();
-                (Upserts::alike(release.map(|common| common.ready())), removals)
-            }
-        }
-    }
-
-    /// What was taken back goes out before anything else does, in a batch of its own that can be confirmed at once.
-    fn is_full_for(&self, change: &Change, limits: &Limits) -> bool {
-        let items = self.upserts.len() + self.removals.len();
-        let is_upsert_after_removal = matches!(change, Change::Upsert(..)) && !self.removals.is_empty();
-        self.closed
-            || is_upsert_after_removal
-            || items >= limits.batch_items_max
-            || self.bytes >= limits.batch_bytes_max
-    }
-
-    fn add(&mut self, change: Change, head: u32) {
-        if self.is_empty() {
-            self.checked_at = head;
-        }
-        match change {
-            Change::Upsert(gathered) => {
-                self.bytes += gathered.release.body().byte_len();
-                self.upserts.push(gathered);
-            }
-            Change::Remove(id, reason) => self.removals.push((id, reason)),
-        }
+        let pass = Pass::new(
+            (indicators, &self.bodies),
+            member,
+            &self.filter,
+            position,
+            earlier(&self.durable),
+        );
+        position.scanned = pass.start();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the hub does: publishing, feeds, queries, membership. Everything that hands out an indicator hands out a
 //! [`Release`](crate::domain::policy::Release). This room knows no wire format, and above it nobody knows the log.
 
+mod bodies;
 mod disk;
 pub mod error;
 
@@ -43,6 +44,7 @@ use crate::domain::id::{IndicatorId, InvitationId, MemberId, Seq, Timestamp};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Roles, Standing};
 use crate::domain::warning::WarningLists;
+use crate::log::bodies::{Bodies, BodiesOptions, BodyReader};
 use crate::log::entry::{Actor, DecodeError, Entry, Event};
 use crate::log::{Head, Log, ReadError};
 use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
@@ -56,10 +58,12 @@ use sequencer::{Sequencer, Verdict};
 use subscription::Streams;
 use turns::Turns;
 use views::Views;
-use views::indicators::{Indicators, Record, Version};
 
 pub use cursor::KEY_LEN as CURSOR_KEY_LEN;
 pub use disk::Disk;
+
+/// The file of the bodies in [`HubOptions::views_dir`].
+const BODIES_FILE: &str = "bodies";
 
 /// The hub. Cheap to clone; all clones are one hub.
 #[derive(Clone)]
@@ -92,6 +96,10 @@ pub struct HubOptions {
     pub log_dir: PathBuf,
     /// Opens the log anew, after it stopped for want of space.
     pub reopen: Reopen,
+    /// Where the hub keeps what it makes from the log and can make again.
+    pub views_dir: PathBuf,
+    /// The limits of the store of bodies.
+    pub bodies: BodiesOptions,
 }
 
 /// Opens the log anew.
@@ -99,6 +107,8 @@ pub type Reopen = Box<dyn FnMut() -> Result<Log, crate::log::OpenError> + Send>;
 
 pub(crate) struct Shared {
     views: RwLock<Views>,
+    bodies: BodyReader,
+    reads_in_flight: AtomicU32,
     head: watch::Sender<u32>,
     log_head: RwLock<Head>,
     read_only: RwLock<Option<String>>,
@@ -186,22 +196,6 @@ pub struct Sighting {
     pub owner_suffix: Bytes,
 }
 
-impl Sighting {
-    fn new(indicators: &Indicators, record: Record<'_>, version: &Version) -> Sighting {
-        Sighting {
-            id: record.id,
-            revision: version.revision,
-            state: version.state,
-            body: indicators.body(version),
-            owner_suffix: indicators.class(version).owner_suffix.clone(),
-        }
-    }
-
-    fn byte_len(&self) -> usize {
-        self.body.len()
-    }
-}
-
 /// The fold of a log, entry by entry; for whoever checks a log without running a hub.
 #[derive(Default)]
 pub struct Folding {
@@ -236,7 +230,10 @@ pub struct Condition {
 impl Hub {
     /// Folds `log` and starts the sequencer. The thread ends, and closes the log, after [`Hub::close`].
     pub fn open(log: Log, options: HubOptions) -> Result<(Hub, std::thread::JoinHandle<()>), OpenError> {
-        let mut folding = Folding::default();
+        let bodies = Bodies::open(&options.views_dir.join(BODIES_FILE), options.bodies);
+        let mut folding = Folding {
+            views: Views::new(bodies),
+        };
         let mut undecodable = None;
         let head = log.head();
         log.reader().replay(
@@ -266,9 +263,13 @@ impl Hub {
             limits,
             log_dir,
             reopen,
+            views_dir: _,
+            bodies: _,
         } = options;
         let shared = Arc::new(Shared {
             head: watch::channel(views.indicators.ordinal()).0,
+            bodies: views.indicators.bodies(),
+            reads_in_flight: AtomicU32::default(),
             views: RwLock::new(views),
             log_head: RwLock::new(head),
             read_only: RwLock::new(None),

@@ -54,7 +54,7 @@ pub(super) struct Common {
     /// What ceased to be visible.
     pub removals: Vec<(IndicatorId, RemovalReason)>,
     /// The same as they are sent, once one feed has sent them.
-    ready: OnceLock<Arc<Ready>>,
+    pub ready: OnceLock<Arc<Ready>>,
     /// Where the feed stands after it, but for the digest.
     position: Position,
     /// What the batch adds to the digest.
@@ -188,12 +188,6 @@ impl Common {
             removals,
             proven_by,
         }
-    }
-
-    /// The upserts as they are sent.
-    pub fn ready(&self) -> Arc<Ready> {
-        let releases = || self.gathered.iter().map(|gathered| gathered.release.clone()).collect();
-        self.ready.get_or_init(|| Arc::new(Ready::new(releases()))).clone()
     }
 
     /// Moves a feed on to where it stands after the batch.
