@@ -44,7 +44,6 @@ use tokio::sync::watch;
 use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, MemberId};
 use crate::domain::member::{Role, Standing};
-use crate::domain::policy::Release;
 
 use super::cursor::{Binding, Phase, Position};
 use super::digest::Digest;
