@@ -4,6 +4,7 @@
 mod bodies;
 mod disk;
 pub mod error;
+mod folding;
 
 mod outcome;
 mod queue;
@@ -28,7 +29,6 @@ pub mod recall;
 mod retract;
 pub mod subscription;
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -61,6 +61,7 @@ use views::Views;
 
 pub use cursor::KEY_LEN as CURSOR_KEY_LEN;
 pub use disk::Disk;
+pub use folding::Folding;
 
 /// The file of the bodies in [`HubOptions::views_dir`].
 const BODIES_FILE: &str = "bodies";
@@ -196,26 +197,6 @@ pub struct Sighting {
     pub owner_suffix: Bytes,
 }
 
-/// The fold of a log, entry by entry; for whoever checks a log without running a hub.
-#[derive(Default)]
-pub struct Folding {
-    views: Views,
-}
-
-impl Folding {
-    /// Folds the next entry.
-    pub fn entry(&mut self, seq: Seq, bytes: &Bytes) -> Result<(), OpenError> {
-        let entry = Entry::decode(bytes.clone()).map_err(|reason| OpenError::Decode { seq: seq.0, reason })?;
-        self.views.apply(&entry);
-        Ok(())
-    }
-
-    /// How many members and indicators the views hold.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.views.roster.members().count(), self.views.indicators.len())
-    }
-}
-
 /// The hub's condition.
 #[derive(Clone, Debug)]
 pub struct Condition {
@@ -231,26 +212,9 @@ impl Hub {
     /// Folds `log` and starts the sequencer. The thread ends, and closes the log, after [`Hub::close`].
     pub fn open(log: Log, options: HubOptions) -> Result<(Hub, std::thread::JoinHandle<()>), OpenError> {
         let bodies = Bodies::open(&options.views_dir.join(BODIES_FILE), options.bodies);
-        let mut folding = Folding {
-            views: Views::new(bodies),
-        };
-        let mut undecodable = None;
+        let mut views = Views::new(bodies);
         let head = log.head();
-        log.reader().replay(
-            Seq(0),
-            Seq(head.size),
-            &mut |seq, bytes| match folding.entry(seq, bytes) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    undecodable = Some(error);
-                    ControlFlow::Break(())
-                }
-            },
-        )?;
-        if let Some(error) = undecodable {
-            return Err(error);
-        }
-        let views = folding.views;
+        folding::fold(&log.reader(), Seq(head.size), &mut views)?;
         let HubOptions {
             authority,
             connections,
