@@ -1,21 +1,35 @@
 //! Feeds that are live and would be sent the same share the work for it; feeds that would not, never do. What a door makes of a batch
 //! tells the two apart: it is made once where the batch is shared.
 
+mod feed_world;
 mod hub_support;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use clearinghouse::domain::filter::Filter;
 use clearinghouse::domain::handling::Tlp;
 use clearinghouse::domain::id::IndicatorId;
-use clearinghouse::domain::member::MemberKind;
+use clearinghouse::domain::member::{MemberKind, Standing};
 use clearinghouse::domain::violation::Violation;
 use clearinghouse::hub::Caller;
+use clearinghouse::hub::digest::Digest;
 use clearinghouse::hub::feed::{Batch, Feed};
 use clearinghouse::hub::publish::{Item, Outcome};
+use feed_world::{World, filters};
 use hub_support::drafts::Rules;
+use hub_support::waiting::wait;
 use hub_support::{TestHub, drafts, runtime};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+
+/// Histories, each on a hub of its own.
+const HISTORIES: u64 = 6;
+
+/// Rounds of each: something happens, and all feeds read.
+const STEPS: usize = 60;
 
 /// A reader with its feed.
 struct Reader {
@@ -190,4 +204,106 @@ fn a_removal_is_shared_and_a_change_of_rights_is_not() {
         assert_eq!(first.removals, second.removals);
         assert_eq!(b.next_ids().await, (vec![held], true), "what B may see since it joined");
     });
+}
+
+/// A feed that stays open while its member is active, and the mirror that it makes.
+struct Live {
+    member: usize,
+    filter: Filter,
+    feed: Option<Feed>,
+    cursor: Bytes,
+    mirror: BTreeMap<IndicatorId, u32>,
+    digest: Option<Digest>,
+    shared: usize,
+}
+
+impl Live {
+    /// Reads what there is.
+    fn read(&mut self, world: &World) {
+        if world.standings[self.member] != Standing::Active {
+            self.feed = None;
+            return;
+        }
+        let (hub, caller) = (world.hub.hub(), &world.members[self.member]);
+        let (filter, cursor) = (&self.filter, &self.cursor);
+        let open = || hub.subscribe(caller, filter.clone(), cursor).expect("a feed");
+        let feed = self.feed.get_or_insert_with(open);
+        while let Some(batch) = world.hub.next_now(feed) {
+            let batch = batch.expect("a batch");
+            let made = Cell::new(batch.upserts.is_empty());
+            batch.upserts.encoded(|_| {
+                made.set(true);
+                Bytes::new()
+            });
+            self.shared += usize::from(!made.get());
+            for (id, _) in &batch.removals {
+                self.mirror.remove(id);
+            }
+            let upserts = batch.upserts.iter().map(|release| release.body());
+            self.mirror
+                .extend(upserts.map(|sighting| (sighting.id, sighting.revision)));
+            (self.cursor, self.digest) = (batch.cursor, batch.live);
+        }
+    }
+
+    /// Holds it against a feed that begins now, whose batches are its own.
+    fn check(&self, world: &World, random: &mut StdRng) {
+        if self.feed.is_none() || random.random_bool(0.7) {
+            return;
+        }
+        let mut fresh = Live {
+            member: self.member,
+            filter: self.filter.clone(),
+            feed: None,
+            cursor: Bytes::new(),
+            mirror: BTreeMap::new(),
+            digest: None,
+            shared: 0,
+        };
+        fresh.read(world);
+        assert_eq!(fresh.shared, 0, "what begins at nothing is a feed's own");
+        let whose = format!("{:?} of member {}", self.filter, self.member);
+        assert_eq!(self.mirror, fresh.mirror, "{whose}");
+        assert_eq!(self.digest, fresh.digest, "{whose}");
+    }
+}
+
+#[test]
+fn mirrors_of_feeds_that_share_are_those_of_feeds_that_do_not() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let mut shared = 0;
+    for seed in 0..HISTORIES {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut world = wait(World::new());
+        let mut feeds = Vec::new();
+        for member in 0..world.members.len() {
+            // Every filter twice, as two agents of a member have it.
+            feeds.extend(
+                filters()
+                    .into_iter()
+                    .cycle()
+                    .take(2 * filters().len())
+                    .map(|filter| Live {
+                        member,
+                        filter,
+                        feed: None,
+                        cursor: Bytes::new(),
+                        mirror: BTreeMap::new(),
+                        digest: None,
+                        shared: 0,
+                    }),
+            );
+        }
+        for _ in 0..STEPS {
+            for _ in 0..random.random_range(1..4) {
+                wait(world.step(&mut random));
+            }
+            feeds.shuffle(&mut random);
+            feeds.iter_mut().for_each(|feed| feed.read(&world));
+            feeds.iter().for_each(|feed| feed.check(&world, &mut random));
+        }
+        shared += feeds.iter().map(|feed| feed.shared).sum::<usize>();
+    }
+    assert!(shared > 1_000, "{shared} batches were shared");
 }
