@@ -120,6 +120,26 @@ pub fn evaluate<B>(viewer: &Viewer, subject: &Subject<'_>, body: B) -> Option<Re
     may_see.then_some(Release { body, own, exportable })
 }
 
+/// Releases `body`, which holds what all of `subjects` describe: each as its owner sees it, where so said, or as others do. Nothing
+/// where the viewer may not see one of them, or sees it in the other way. So what was made for one viewer is released to another whom
+/// policy treats alike.
+pub fn evaluate_all<'a, B>(
+    viewer: &Viewer,
+    subjects: impl IntoIterator<Item = (Subject<'a>, bool)>,
+    body: B,
+) -> Option<Release<B>> {
+    if viewer.standing != Standing::Active {
+        return None;
+    }
+    let (mut own, mut exportable) = (true, true);
+    for (subject, as_owner) in subjects {
+        let release = evaluate(viewer, &subject, ()).filter(|release| release.own == as_owner)?;
+        own &= release.own;
+        exportable &= release.exportable;
+    }
+    Some(Release { body, own, exportable })
+}
+
 fn in_time_and_audience(viewer: &Viewer, subject: &Subject<'_>) -> bool {
     match subject.state {
         State::Retracted | State::Expired => false,

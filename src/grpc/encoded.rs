@@ -39,6 +39,13 @@ impl Encoded {
         self.length
     }
 
+    /// The fields in one piece.
+    pub fn into_bytes(self) -> Bytes {
+        let mut bytes = Vec::with_capacity(self.length);
+        self.parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        bytes.into()
+    }
+
     /// The fields as one row of parts, to be put into an outer message.
     pub fn into_parts(self) -> Vec<Bytes> {
         self.parts

@@ -2,16 +2,18 @@
 
 use std::pin::Pin;
 
+use bytes::Bytes;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::domain::agent::AgentName;
 use crate::domain::filter::Filter;
+use crate::domain::policy::Release;
 use crate::domain::subscription::SubscriptionName;
 use crate::domain::violation::Violation;
-use crate::hub::Hub;
 use crate::hub::feed::{Batch, Feed};
+use crate::hub::{Hub, Sighting};
 use crate::pki::Peer;
 
 use super::encoded::Encoded;
@@ -147,6 +149,15 @@ async fn send_all(
 /// Number of the field `upserts` in `SubscribeResponse`.
 const UPSERTS: u32 = 1;
 
+/// Made once for all feeds that send the same.
+fn encode_upserts(releases: &[Release<Sighting>]) -> Bytes {
+    let mut encoded = Encoded::default();
+    for release in releases {
+        encoded.push_field(UPSERTS, &convert::indicator_parts(release));
+    }
+    encoded.into_bytes()
+}
+
 fn response(batch: Batch) -> Encoded {
     let Batch {
         upserts,
@@ -155,8 +166,8 @@ fn response(batch: Batch) -> Encoded {
         live,
     } = batch;
     let mut response = Encoded::default();
-    for release in &upserts {
-        response.push_field(UPSERTS, &convert::indicator_parts(release));
+    if !upserts.is_empty() {
+        response.push(upserts.encoded(encode_upserts));
     }
     response.push_message(&wire::SubscribeResponse {
         upserts: Vec::new(),

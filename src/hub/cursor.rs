@@ -30,7 +30,7 @@ const UPSERTS: u8 = 4;
 const BOTH: u8 = 8;
 
 /// What a pass sends at present.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) enum Phase {
     /// What is no longer visible at `goal`.
     #[default]
@@ -90,6 +90,15 @@ impl Binding {
         bound[..16].copy_from_slice(member.0.as_bytes());
         bound[16..].copy_from_slice(digest(&SHA256, filter).as_ref());
         Binding(bound)
+    }
+}
+
+impl Binding {
+    /// The digest of the filter: equal for every member that asks for the same.
+    pub fn filter(&self) -> [u8; 32] {
+        let mut filter = [0; 32];
+        filter.copy_from_slice(&self.0[16..]);
+        filter
     }
 }
 

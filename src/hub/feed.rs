@@ -30,6 +30,11 @@
 mod pass;
 mod plan;
 
+pub(super) mod alike;
+mod filling;
+mod upserts;
+
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -39,20 +44,24 @@ use tokio::sync::watch;
 use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, MemberId};
 use crate::domain::member::{Role, Standing};
-use crate::domain::policy::Release;
 
 use super::cursor::{Binding, Phase, Position};
 use super::digest::Digest;
 use super::error::HubError;
 use super::quota::Place;
 use super::subscription::Durable;
+use super::views::Views;
 use super::views::at_hand::AtHand;
 use super::views::indicators::Indicators;
 use super::views::roster::MemberRecord;
 use super::views::sight::Span;
-use super::{Caller, Hub, Sighting};
-use pass::{Change, Gathered, Pass};
+use super::{Caller, Hub};
+use alike::Question;
+use filling::{Filling, InHand};
+use pass::Pass;
 use plan::{Next, Plan};
+
+pub use upserts::Upserts;
 
 /// How much a feed does at once.
 #[derive(Clone, Copy, Debug)]
@@ -92,10 +101,10 @@ pub enum RemovalReason {
 }
 
 /// A step of a feed. An id stands at most once in it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batch {
     /// Became visible or changed.
-    pub upserts: Vec<Release<Sighting>>,
+    pub upserts: Upserts,
     /// Ceased to be visible.
     pub removals: Vec<(IndicatorId, RemovalReason)>,
     /// Where the subscriber stands once it has applied the batch.
@@ -123,18 +132,6 @@ pub struct Feed {
     short_at: u32,
     durable: Option<Durable>,
     _place: Place,
-}
-
-/// The batch in the making. It outlives a call of [`Feed::next`] that is cancelled: the position has already moved on.
-#[derive(Default)]
-struct Filling {
-    upserts: Vec<Gathered>,
-    removals: Vec<(IndicatorId, RemovalReason)>,
-    bytes: usize,
-    /// The head when all of it was last known to be visible.
-    checked_at: u32,
-    /// A pass ended: the next change may be of an indicator that is in it.
-    closed: bool,
 }
 
 /// What a hold of the lock came to.
@@ -290,20 +287,23 @@ impl Feed {
 
     /// Hands out what was gathered, once the log has what it must have of it.
     async fn batch(&mut self, live: Option<Digest>) -> Result<Batch, HubError> {
-        let found = || self.filling.upserts.iter().map(|gathered| &gathered.release);
-        let numbers = found().map(|release| release.body().body).collect();
-        let bodies = self.hub.read_bodies(numbers).await?;
-        self.hub.disclose(self.member, found()).await?;
+        let ready = match self.filling.ready() {
+            Some(ready) => ready,
+            None => {
+                let bodies = self.hub.read_bodies(self.filling.bodies()).await?;
+                self.filling.with_bodies(bodies)
+            }
+        };
+        let gathered = self.filling.gathered();
+        let found = gathered.iter().map(|gathered| &gathered.release);
+        self.hub.disclose(self.member, found).await?;
         if let Some(durable) = &self.durable {
-            let sent = (!self.filling.upserts.is_empty()).then_some(self.filling.checked_at);
+            let sent = (!gathered.is_empty()).then_some(self.filling.checked_at());
             durable.reach(sent, self.position.proven())?;
         }
-        let Filling { upserts, removals, .. } = std::mem::take(&mut self.filling);
-        let read = upserts.into_iter().zip(bodies);
+        let (upserts, removals) = std::mem::take(&mut self.filling).hand_out(ready);
         Ok(Batch {
-            upserts: read
-                .map(|(gathered, body)| gathered.release.map(|found| found.with(body)))
-                .collect(),
+            upserts,
             removals,
             cursor: self.hub.shared.sealer.seal(&self.position, &self.binding),
             live,
@@ -321,15 +321,61 @@ impl Feed {
         let member = member.filter(|member| member.viewer().standing == Standing::Active);
         let member = member.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
         let indicators = &views.indicators;
+        self.filling.take_apart();
+        let Some(question) = self.question(indicators, member) else {
+            return Ok(self.work(&views, member));
+        };
+        if let Some(common) = hub.shared.common.find(&question, indicators, member.viewer()) {
+            let step = common.body().advance(&mut self.position);
+            self.plan = None;
+            self.filling = Filling::of(InHand::Alike(common), indicators.ordinal());
+            return Ok(step);
+        }
+        let before = self.position;
+        let step = self.work(&views, member);
+        if matches!(step, Step::Full | Step::Live(_)) && !self.position.owed {
+            let common = Arc::new(self.filling.in_common(indicators, &before, (&self.position, &step)));
+            hub.shared.common.keep(question, indicators, common.clone());
+            self.filling = Filling::of(InHand::Own(common), indicators.ordinal());
+        }
+        Ok(step)
+    }
+
+    /// What the feed would ask of others that are where it is; none where its batch must be its own.
+    fn question(&self, indicators: &Indicators, member: &MemberRecord) -> Option<Question> {
+        let position = &self.position;
+        let head = indicators.ordinal();
+        let is_alone = self.hub.shared.feeds_open.load(Ordering::Relaxed) < 2;
+        let is_idle = position.is_settled() && position.goal == head;
+        let is_first = position.goal == 0 || !position.is_settled() && position.base == 0;
+        let has_own_past = position.again || position.owed || !self.filling.is_new();
+        let base = if position.is_settled() {
+            position.goal
+        } else {
+            position.base
+        };
+        let may_hold_more = earlier(&self.durable)
+            .iter()
+            .any(|span| span.within(base, head).is_some());
+        if is_alone || is_idle || is_first || has_own_past || may_hold_more {
+            return None;
+        }
+        let place = (position, self.binding.filter(), &self.limits);
+        self.hub.shared.common.question(indicators, member.viewer(), place)
+    }
+
+    /// Works out what comes next.
+    fn work(&mut self, views: &Views, member: &MemberRecord) -> Step {
+        let indicators = &views.indicators;
         let mut steps_left = self.limits.touches_per_hold_max;
         loop {
             if self.position.is_settled() {
                 if self.position.goal == indicators.ordinal() {
-                    return Ok(self.live(indicators, member));
+                    return self.live(indicators, member);
                 }
                 self.position.run = views.runs.at(indicators.ordinal());
                 self.begin_pass(indicators, member);
-                self.filling.closed = !self.filling.is_empty();
+                self.filling.close();
             }
             let pass = Pass::new(
                 (indicators, &self.bodies),
@@ -342,24 +388,24 @@ impl Feed {
             loop {
                 let touch = match plan.next(&pass, self.position.scanned, &mut steps_left) {
                     Next::Touch(touch) if steps_left > 0 => touch,
-                    Next::Touch(_) | Next::Later => return Ok(Step::More),
+                    Next::Touch(_) | Next::Later => return Step::More,
                     Next::End => break,
                 };
                 steps_left -= 1;
                 self.position.scanned = touch;
                 let dealt = pass.deal_with(touch);
                 if pass.is_short_at(touch) {
-                    return Ok(Step::Short);
+                    return Step::Short;
                 }
                 if let Some(change) = &dealt.change
                     && self.filling.is_full_for(change, &self.limits)
                 {
                     let Some(owes) = self.filling.check(&pass, indicators.ordinal()) else {
-                        return Ok(Step::Short);
+                        return Step::Short;
                     };
                     self.position.owed |= owes;
                     if !self.filling.is_empty() {
-                        return Ok(Step::Full);
+                        return Step::Full;
                     }
                     // All of it was taken back: the batch begins anew.
                     self.filling = Filling::default();
@@ -421,57 +467,6 @@ impl Feed {
             earlier(&self.durable),
         );
         position.scanned = pass.start();
-    }
-}
-
-impl Filling {
-    /// What was gathered under earlier holds of the lock may have been taken back since. It is left out then, as it would be had it
-    /// been reached only now. Says whether something is owed because of that; nothing, and nothing is changed, where that takes
-    /// bodies that are missing.
-    fn check(&mut self, pass: &Pass<'_>, head: u32) -> Option<bool> {
-        let mut owed = false;
-        if self.checked_at == head {
-            return Some(owed);
-        }
-        let mut kept = Vec::with_capacity(self.upserts.len());
-        for gathered in &self.upserts {
-            match pass.refreshed(gathered) {
-                Ok(newest) => kept.push(newest),
-                Err(owes) => owed |= owes,
-            }
-        }
-        if pass.is_short() {
-            return None;
-        }
-        (self.upserts, self.checked_at) = (kept, head);
-        Some(owed)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.upserts.is_empty() && self.removals.is_empty()
-    }
-
-    /// What was taken back goes out before anything else does, in a batch of its own that can be confirmed at once.
-    fn is_full_for(&self, change: &Change, limits: &Limits) -> bool {
-        let items = self.upserts.len() + self.removals.len();
-        let is_upsert_after_removal = matches!(change, Change::Upsert(..)) && !self.removals.is_empty();
-        self.closed
-            || is_upsert_after_removal
-            || items >= limits.batch_items_max
-            || self.bytes >= limits.batch_bytes_max
-    }
-
-    fn add(&mut self, change: Change, head: u32) {
-        if self.is_empty() {
-            self.checked_at = head;
-        }
-        match change {
-            Change::Upsert(gathered) => {
-                self.bytes += gathered.release.body().body_size.bytes();
-                self.upserts.push(gathered);
-            }
-            Change::Remove(id, reason) => self.removals.push((id, reason)),
-        }
     }
 }
 

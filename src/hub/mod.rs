@@ -51,6 +51,7 @@ use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
 
 use cursor::Sealer;
 use error::HubError;
+use feed::alike::CommonBatches;
 use quota::Quotas;
 use recall::RecallRules;
 use sequencer::{Sequencer, Verdict};
@@ -121,6 +122,7 @@ pub(crate) struct Shared {
     quotas: Quotas,
     turns: Arc<Turns>,
     streams: Streams,
+    common: CommonBatches,
     log_dir: PathBuf,
     warning_lists: ArcSwap<WarningLists>,
     warning_lists_strict: bool,
@@ -244,6 +246,7 @@ impl Hub {
             quotas: Quotas::new(limits),
             turns: Turns::of_this_machine(),
             streams: Streams::default(),
+            common: CommonBatches::default(),
             log_dir,
             warning_lists: ArcSwap::from_pointee(warning_lists),
             warning_lists_strict,

@@ -322,6 +322,49 @@ fn rule_3_red_is_never_exported() {
 }
 
 #[test]
+fn what_is_released_together_may_be_seen_in_each_part() {
+    let handling = |tlp, members| Handling::new(tlp, Audience::new(members, Vec::new()).unwrap()).unwrap();
+    let (open, red, foreign) = (
+        handling(Green, Vec::new()),
+        handling(Red, vec![VIEWER]),
+        handling(Amber, vec![SOMEONE_ELSE]),
+    );
+    let subject = |publisher, handling| Subject {
+        publisher,
+        publisher_kind: Platform,
+        state: Active,
+        handling,
+    };
+    let theirs = |handling| (subject(OWNER, handling), false);
+    let (viewer, all) = (a(Platform), policy::evaluate_all::<()>);
+    let released = all(&viewer, vec![theirs(&open), theirs(&open)], ()).unwrap();
+    assert!(!released.is_own() && released.is_exportable());
+    let with_red = all(&viewer, vec![theirs(&open), theirs(&red)], ()).unwrap();
+    assert!(!with_red.is_exportable(), "one part that may not leave keeps all of it");
+    let mine = (subject(VIEWER, &open), true);
+    assert!(all(&viewer, vec![mine], ()).unwrap().is_own());
+    assert!(!all(&viewer, vec![mine, theirs(&open)], ()).unwrap().is_own());
+    for denied in [
+        vec![theirs(&open), theirs(&foreign)],
+        vec![theirs(&foreign)],
+        // Made for the owner, and for everybody but the owner.
+        vec![(subject(OWNER, &open), true)],
+        vec![(subject(VIEWER, &open), false)],
+    ] {
+        assert!(all(&viewer, denied.clone(), ()).is_none(), "{denied:?}");
+    }
+    assert!(
+        all(&viewer, Vec::new(), ()).is_some(),
+        "nothing is for every active member"
+    );
+    let suspended = Viewer {
+        standing: Standing::Suspended,
+        ..a(Platform)
+    };
+    assert!(all(&suspended, Vec::new(), ()).is_none());
+}
+
+#[test]
 fn rule_4_government_lane() {
     let mut cases = Vec::new();
     for publisher in [Platform, Research, Media] {

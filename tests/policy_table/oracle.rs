@@ -120,7 +120,13 @@ fn decide(world: &World, handling: &Handling) -> bool {
         state: world.state,
         handling,
     };
-    let Some(release) = policy::evaluate(&viewer, &subject, "body") else {
+    let release = policy::evaluate(&viewer, &subject, "body");
+    for as_owner in [false, true] {
+        let together = policy::evaluate_all(&viewer, [(subject, as_owner); 2], "body");
+        let is_so = release.as_ref().is_some_and(|release| release.is_own() == as_owner);
+        assert_eq!(together.is_some(), is_so, "{world:?}, together");
+    }
+    let Some(release) = release else {
         return false;
     };
     assert_eq!(*release.body(), "body", "{world:?}");

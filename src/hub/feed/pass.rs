@@ -39,8 +39,9 @@ pub(super) struct Pass<'a> {
 }
 
 /// An indicator that may be seen, in the version that was the newest when it was gathered.
+#[derive(Clone)]
 pub(super) struct Gathered {
-    record: RecordIndex,
+    pub record: RecordIndex,
     version: u32,
     pub release: Release<Found>,
 }

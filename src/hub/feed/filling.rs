@@ -1,0 +1,183 @@
+//! The batch of a feed in the making: what was gathered, and when it is full. It may be one that several feeds have in common.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::super::cursor::Position;
+use super::super::views::indicators::Indicators;
+use super::alike::Common;
+use super::pass::{Change, Gathered, Pass};
+use super::upserts::{Ready, Upserts};
+use super::{Limits, RemovalReason, Step};
+use crate::domain::id::IndicatorId;
+use crate::domain::policy::Release;
+use crate::log::bodies::BodyNumber;
+
+/// The batch in the making. It outlives a call of `Feed::next` that is cancelled: the position has already moved on.
+#[derive(Default)]
+pub(super) struct Filling {
+    upserts: Vec<Gathered>,
+    removals: Vec<(IndicatorId, RemovalReason)>,
+    bytes: usize,
+    /// The head when all of it was last known to be visible.
+    checked_at: u32,
+    /// A pass ended: the next change may be of an indicator that is in it.
+    closed: bool,
+    /// The whole of it, where it is in common with other feeds; nothing is gathered beside it.
+    common: Option<InHand>,
+}
+
+/// A batch in common with other feeds.
+pub(super) enum InHand {
+    /// Worked out by this feed.
+    Own(Arc<Common>),
+    /// Worked out by another, and proven to be this viewer's to see.
+    Alike(Release<Arc<Common>>),
+}
+
+impl Filling {
+    /// What was gathered under earlier holds of the lock may have been taken back since. It is left out then, as it would be had it
+    /// been reached only now. Says whether something is owed because of that; nothing, and nothing is changed, where that takes
+    /// bodies that are missing.
+    pub fn check(&mut self, pass: &Pass<'_>, head: u32) -> Option<bool> {
+        let mut owed = false;
+        if self.checked_at == head {
+            return Some(owed);
+        }
+        let mut kept = Vec::with_capacity(self.upserts.len());
+        for gathered in &self.upserts {
+            match pass.refreshed(gathered) {
+                Ok(newest) => kept.push(newest),
+                Err(owes) => owed |= owes,
+            }
+        }
+        if pass.is_short() {
+            return None;
+        }
+        (self.upserts, self.checked_at) = (kept, head);
+        Some(owed)
+    }
+
+    /// Whether there is nothing to hand out.
+    pub fn is_empty(&self) -> bool {
+        self.gathered().is_empty() && self.removals().is_empty()
+    }
+
+    /// Whether nothing was begun.
+    pub fn is_new(&self) -> bool {
+        self.is_empty() && !self.closed
+    }
+
+    /// A batch in common, at the present head.
+    pub fn of(common: InHand, head: u32) -> Filling {
+        Filling {
+            checked_at: head,
+            common: Some(common),
+            ..Filling::default()
+        }
+    }
+
+    fn common(&self) -> Option<&Common> {
+        self.common.as_ref().map(|common| match common {
+            InHand::Own(common) => &**common,
+            InHand::Alike(release) => &**release.body(),
+        })
+    }
+
+    /// When all of it was last known to be visible.
+    pub fn checked_at(&self) -> u32 {
+        self.checked_at
+    }
+
+    /// A pass ended: nothing more goes into what was begun.
+    pub fn close(&mut self) {
+        self.closed = !self.is_empty();
+    }
+
+    /// Indicators that became visible or changed.
+    pub fn gathered(&self) -> &[Gathered] {
+        self.common().map_or(&self.upserts, |common| &common.gathered)
+    }
+
+    fn removals(&self) -> &[(IndicatorId, RemovalReason)] {
+        self.common().map_or(&self.removals, |common| &common.removals)
+    }
+
+    /// Makes a batch in common one's own again: it was in hand when a call was cancelled, and may have to be changed.
+    pub fn take_apart(&mut self) {
+        if let Some(common) = self.common() {
+            let (upserts, removals) = (common.gathered.clone(), common.removals.clone());
+            self.common = None;
+            let sizes = upserts.iter().map(|gathered| gathered.release.body().body_size.bytes());
+            self.bytes = sizes.sum();
+            (self.upserts, self.removals) = (upserts, removals);
+        }
+    }
+
+    /// What was gathered, for others to have as well.
+    pub fn in_common(&mut self, indicators: &Indicators, before: &Position, after: (&Position, &Step)) -> Common {
+        let Filling { upserts, removals, .. } = std::mem::take(self);
+        Common::new(indicators, before, after, (upserts, removals))
+    }
+
+    /// The numbers of the bodies that it takes to send it.
+    pub fn bodies(&self) -> Vec<BodyNumber> {
+        let found = self.gathered().iter().map(|gathered| gathered.release.body());
+        found.map(|found| found.body).collect()
+    }
+
+    /// The upserts as they are sent, if another feed has sent them.
+    pub fn ready(&self) -> Option<Arc<Ready>> {
+        self.common()?.ready.get().cloned()
+    }
+
+    /// The upserts as they are sent, with their bodies.
+    pub fn with_bodies(&self, bodies: Vec<Bytes>) -> Arc<Ready> {
+        let make = || {
+            let read = self.gathered().iter().zip(bodies);
+            let releases = read.map(|(gathered, body)| gathered.release.clone().map(|found| found.with(body)));
+            Arc::new(Ready::new(releases.collect()))
+        };
+        match self.common() {
+            Some(common) => common.ready.get_or_init(make).clone(),
+            None => make(),
+        }
+    }
+
+    /// What is sent of it.
+    pub fn hand_out(self, ready: Arc<Ready>) -> (Upserts, Vec<(IndicatorId, RemovalReason)>) {
+        match self.common {
+            None => (Upserts::own(ready), self.removals),
+            Some(InHand::Own(common)) => (Upserts::own(ready), common.removals.clone()),
+            Some(InHand::Alike(release)) => {
+                let removals = release.body().removals.clone();
+                (Upserts::alike(release.map(|_| ready)), removals)
+            }
+        }
+    }
+
+    /// What was taken back goes out before anything else does, in a batch of its own that can be confirmed at once.
+    pub fn is_full_for(&self, change: &Change, limits: &Limits) -> bool {
+        let items = self.upserts.len() + self.removals.len();
+        let is_upsert_after_removal = matches!(change, Change::Upsert(..)) && !self.removals.is_empty();
+        self.closed
+            || is_upsert_after_removal
+            || items >= limits.batch_items_max
+            || self.bytes >= limits.batch_bytes_max
+    }
+
+    /// Gathers a change.
+    pub fn add(&mut self, change: Change, head: u32) {
+        if self.is_empty() {
+            self.checked_at = head;
+        }
+        match change {
+            Change::Upsert(gathered) => {
+                self.bytes += gathered.release.body().body_size.bytes();
+                self.upserts.push(gathered);
+            }
+            Change::Remove(id, reason) => self.removals.push((id, reason)),
+        }
+    }
+}
