@@ -74,7 +74,7 @@ fn filters() -> Vec<Filter> {
 
 impl World {
     async fn new() -> World {
-        let hub = TestHub::new();
+        let hub = TestHub::with_bodies_on_disk();
         let mut members = Vec::new();
         for (number, kind) in [
             MemberKind::Platform,
