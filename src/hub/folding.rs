@@ -15,9 +15,9 @@ use super::OpenError;
 use super::views::Views;
 
 /// Entries that go from thread to thread at once.
-const CHUNK_ENTRIES: usize = 1_024;
+const CHUNK_ENTRIES: usize = 128;
 
-/// Chunks that wait before and behind each thread that decodes. With the largest entries they would take 128 MiB each.
+/// Chunks that wait before and behind each thread that decodes. With the largest entries they take 16 MiB each.
 const CHUNKS_WAITING_MAX: usize = 2;
 
 /// Most threads that decode. One entry takes two to three times longer to decode than to apply.

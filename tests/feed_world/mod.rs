@@ -59,7 +59,7 @@ pub fn filters() -> Vec<Filter> {
 
 impl World {
     pub async fn new() -> World {
-        let hub = TestHub::new();
+        let hub = TestHub::with_bodies_on_disk();
         let mut members = Vec::new();
         for (number, kind) in [
             MemberKind::Platform,

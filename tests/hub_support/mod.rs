@@ -39,6 +39,7 @@ const CURSOR_KEY: [u8; CURSOR_KEY_LEN] = [0x5a; CURSOR_KEY_LEN];
 /// A hub that can be closed and opened again on its log.
 pub struct TestHub {
     dir: TempDir,
+    body_cache_bytes: usize,
     clock: Clock,
     admin: Caller,
     running: Option<(Hub, JoinHandle<()>)>,
@@ -47,6 +48,15 @@ pub struct TestHub {
 impl TestHub {
     /// A new hub with one member, which operates it.
     pub fn new() -> TestHub {
+        TestHub::with_body_cache(body_cache_bytes())
+    }
+
+    /// One that keeps no body in memory that is on disk: whatever is found is read from there.
+    pub fn with_bodies_on_disk() -> TestHub {
+        TestHub::with_body_cache(0)
+    }
+
+    fn with_body_cache(body_cache_bytes: usize) -> TestHub {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let clock = Clock::new();
         let admin = caller(MemberId(Uuid::now_v7()), Role::ALL);
@@ -69,9 +79,10 @@ impl TestHub {
             .collect();
         let mut log = Log::create(&log_dir(dir.path()), log_options()).expect("a new log");
         log.append(&entries).expect("the first entries");
-        let running = Some(open(log, dir.path(), &clock));
+        let running = Some(open(log, dir.path(), &clock, body_cache_bytes));
         TestHub {
             dir,
+            body_cache_bytes,
             clock,
             admin,
             running,
@@ -95,7 +106,7 @@ impl TestHub {
     pub fn restart(&mut self) {
         self.close();
         let log = Log::open(&log_dir(self.dir.path()), log_options()).expect("the log opens again");
-        self.running = Some(open(log, self.dir.path(), &self.clock));
+        self.running = Some(open(log, self.dir.path(), &self.clock, self.body_cache_bytes));
     }
 
     /// A copy of the log as it is, made while the hub is closed.
@@ -266,7 +277,7 @@ fn body_cache_bytes() -> usize {
     given.and_then(|text| text.parse().ok()).unwrap_or(1 << 20)
 }
 
-fn open(log: Log, dir: &Path, clock: &Clock) -> (Hub, JoinHandle<()>) {
+fn open(log: Log, dir: &Path, clock: &Clock, body_cache_bytes: usize) -> (Hub, JoinHandle<()>) {
     let log_path = log_dir(dir);
     let again = log_path.clone();
     let options = HubOptions {
@@ -283,7 +294,7 @@ fn open(log: Log, dir: &Path, clock: &Clock) -> (Hub, JoinHandle<()>) {
         reopen: Box::new(move || Log::open(&again, log_options())),
         views_dir: dir.join("views"),
         bodies: BodiesOptions {
-            cache_bytes: body_cache_bytes(),
+            cache_bytes: body_cache_bytes,
         },
     };
     Hub::open(log, options).expect("the log can be folded")

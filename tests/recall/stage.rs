@@ -26,7 +26,7 @@ pub struct Stage {
 
 impl Stage {
     pub async fn new() -> Stage {
-        let hub = TestHub::new();
+        let hub = TestHub::with_bodies_on_disk();
         let publisher = hub.member("Aurora", MemberKind::Platform).await;
         let reader = hub.member("Borealis", MemberKind::Platform).await;
         let other = hub.member("Cassini", MemberKind::Research).await;
