@@ -112,14 +112,29 @@ impl Batch {
         Seq(self.first.0 + self.entries.len() as u64)
     }
 
+    /// The bytes of a value of the store, compressed where that makes them fewer.
     pub(super) fn encode(&self) -> Vec<u8> {
         let body = self.body();
         let packed = lz4_flex::block::compress(&body);
-        let (codec, payload) = if packed.len() < body.len() {
-            (CODEC_LZ4, packed.as_slice())
+        if packed.len() < body.len() {
+            self.encode_with(CODEC_LZ4, body.len(), &packed)
         } else {
-            (CODEC_STORED, body.as_slice())
-        };
+            self.encode_with(CODEC_STORED, body.len(), &body)
+        }
+    }
+
+    /// The bytes of a record of the journal: as fast as can be.
+    pub(super) fn encode_plain(&self) -> Vec<u8> {
+        let body = self.body();
+        self.encode_with(CODEC_STORED, body.len(), &body)
+    }
+
+    /// How many bytes [`Batch::encode_plain`] makes of entries that cost so much.
+    pub(super) fn plain_bytes(cost_bytes: usize) -> usize {
+        HEADER_BYTES + cost_bytes
+    }
+
+    fn encode_with(&self, codec: u8, body_bytes: usize, payload: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_BYTES + SALT_BYTES * self.entries.len() + payload.len());
         out.extend_from_slice(&[0; 4]);
         out.push(VERSION);
@@ -127,7 +142,7 @@ impl Batch {
         out.extend_from_slice(&self.values_after.to_le_bytes());
         out.extend_from_slice(&self.first.0.to_le_bytes());
         out.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
-        out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(body_bytes as u32).to_le_bytes());
         out.extend_from_slice(&self.chain_before);
         for entry in &self.entries {
             match entry {
@@ -152,6 +167,23 @@ impl Batch {
             body.extend_from_slice(bytes);
         }
         body
+    }
+
+    /// Read the uncompressed batch that `bytes` start with, and how many of them it takes. `None` if they start with none.
+    pub(super) fn decode_front(bytes: &[u8]) -> Option<(Batch, usize)> {
+        let mut header = Fields {
+            rest: bytes.split_at_checked(8)?.1,
+        };
+        let first = Seq(header.u64()?);
+        let count = header.u32()? as usize;
+        let body_bytes = header.u32()? as usize;
+        let length = count
+            .checked_mul(SALT_BYTES)?
+            .checked_add(body_bytes)?
+            .checked_add(HEADER_BYTES)?;
+        let record = bytes.get(..length)?;
+        let is_plain = record[5] == CODEC_STORED;
+        Some((Batch::decode(first, record).ok().filter(|_| is_plain)?, length))
     }
 
     /// Read a value found under the key `first`.
@@ -258,7 +290,9 @@ mod tests {
     #[test]
     fn decoding_returns_what_was_encoded() {
         let batch = sample();
-        assert_eq!(Batch::decode(Seq(7), &batch.encode()), Ok(batch));
+        for value in [batch.encode(), batch.encode_plain()] {
+            assert_eq!(Batch::decode(Seq(7), &value), Ok(batch.clone()));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //! epochs/00000000000000000000/   the position of the first entry, 20 digits
 //!   active/                      the sled store, while it grows
+//!   journal                      appends that wait for the store; none after a clean stop
 //!   paused                       its manifest, only between a clean stop and the next start
 //!   before-open/                 the store as it was before recovery; exists only while recovery runs
 //!   sealed/                      the sled store, written once, after the epoch is sealed
@@ -16,6 +17,7 @@ use super::Head;
 use super::batch::{Batch, Stored, VALUE_BYTES_MAX, chain_after};
 use super::disk;
 use super::error::{Damage, DiskError, OnDisk, OpenError};
+use super::journal::Journal;
 use super::manifest::{self, Manifest};
 use super::merkle::Hash;
 use super::store::{SealedWriter, Store, StoreError};
@@ -56,6 +58,10 @@ impl Place {
         self.dir.join("active")
     }
 
+    pub(super) fn journal(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+
     pub(super) fn sealed(&self) -> PathBuf {
         self.dir.join("sealed")
     }
@@ -74,6 +80,12 @@ impl Place {
 
     pub(super) fn before_open_partial(&self) -> PathBuf {
         self.dir.join("before-open.partial")
+    }
+
+    /// Remove what only a growing epoch has, once a manifest vouches for the sealed store.
+    pub(super) fn remove_growing(&self) -> Result<(), DiskError> {
+        disk::remove_tree(&self.active())?;
+        disk::remove_file(&self.journal())
     }
 
     /// The store that counts while the epoch grows: the copy, if a crash interrupted recovery.
@@ -133,8 +145,15 @@ impl Fold {
     }
 }
 
+/// An epoch without entries.
+pub(super) struct Fresh {
+    pub place: Place,
+    pub store: Arc<Store>,
+    pub journal: Journal,
+}
+
 /// Begin the epoch that starts at `first`. It appears as a whole or not at all.
-pub(super) fn create(log_dir: &Path, first: Seq) -> Result<(Place, Arc<Store>), StoreError> {
+pub(super) fn create(log_dir: &Path, first: Seq) -> Result<Fresh, StoreError> {
     let place = Place::new(log_dir, first);
     let partial = place.dir.with_extension("partial");
     disk::remove_tree(&partial)?;
@@ -143,14 +162,19 @@ pub(super) fn create(log_dir: &Path, first: Seq) -> Result<(Place, Arc<Store>), 
     // to say so before the epoch exists. The third is under the final name, for sled remembers paths.
     drop(Store::open(&partial.join("active"))?);
     drop(Store::open(&partial.join("active"))?);
+    drop(Journal::open_empty(&partial.join("journal"))?);
     disk::sync_tree(&partial)?;
     disk::rename(&partial, &place.dir)?;
     let opened = Store::open(&place.active()).and_then(|store| {
         disk::sync_tree(&place.active())?;
-        Ok(store)
+        Ok((store, Journal::open_empty(&place.journal())?))
     });
     match opened {
-        Ok(store) => Ok((place, Arc::new(store))),
+        Ok((store, journal)) => Ok(Fresh {
+            place,
+            store: Arc::new(store),
+            journal,
+        }),
         Err(error) => {
             disk::rename(&place.dir, &partial)?;
             Err(error)

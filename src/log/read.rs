@@ -181,11 +181,17 @@ impl LogReader {
     fn scan(&self, range: Range<Seq>, visit: &mut dyn FnMut(Seq, &Stored) -> ControlFlow<()>) -> Result<(), ReadError> {
         let Range { start: mut at, end: to } = range;
         while at < to {
+            // What waits is looked up before the store is: it may become part of the store in between, never the reverse.
+            let pending = self.shared.view().pending.clone();
             let epoch = self.shared.epoch_at(at)?;
             let first = epoch.place.first;
+            let waiting_from = pending.first().map(|batch| batch.first);
             let store = self.shared.store(&epoch)?;
             for found in store.scan(at).map_err(|error| from_store(error, first, Some(at)))? {
                 let (key, value) = found.map_err(|error| from_store(error, first, Some(at)))?;
+                if key > at && waiting_from.is_some_and(|from| from <= at) {
+                    break;
+                }
                 let batch = decode(key, &value, first)?;
                 match visit_batch(&batch, &mut at, to, visit) {
                     Ok(ControlFlow::Continue(())) => {}
@@ -193,7 +199,13 @@ impl LogReader {
                     Err(damage) => return Err(damage.in_epoch(first).into()),
                 }
             }
-            // The store had no more: either the next epoch goes on from here, or entries are missing.
+            for batch in pending {
+                let continues = batch.first <= at && at < batch.end();
+                if continues && visit_batch(&batch, &mut at, to, visit).is_ok_and(|flow| flow.is_break()) {
+                    return Ok(());
+                }
+            }
+            // There was no more: either the next epoch goes on from here, or entries are missing.
             if at < to && self.shared.epoch_at(at)?.place.first == first {
                 return Err(Damage::new("the entry is missing").at(at).in_epoch(first).into());
             }

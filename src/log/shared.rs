@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use super::Head;
 use super::batch::Batch;
 use super::cache::Cache;
-use super::disk;
 use super::epoch::{self, Fold, Place, Span};
 use super::error::{Damage, OpenError, ReadError};
 use super::manifest::Manifest;
@@ -32,6 +31,8 @@ pub(super) struct View {
     pub fold: Fold,
     /// In order, without gaps; none after the log was closed.
     pub epochs: Vec<Epoch>,
+    /// The last entries, of the last epoch, which only the journal holds yet.
+    pub pending: Vec<Arc<Batch>>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +45,14 @@ pub(super) struct Epoch {
 pub(super) enum Body {
     Growing(Arc<Store>),
     Sealed(Arc<Manifest>),
+}
+
+impl View {
+    /// The batch of the journal that holds `seq`.
+    fn pending_at(&self, seq: Seq) -> Option<&Arc<Batch>> {
+        let at = self.pending.partition_point(|batch| batch.end() <= seq);
+        self.pending.get(at).filter(|batch| batch.first <= seq)
+    }
 }
 
 impl Shared {
@@ -71,7 +80,7 @@ impl Shared {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The epoch that holds `seq`, and where the next one starts.
+    /// The epoch that holds `seq`.
     pub(super) fn epoch_at(&self, seq: Seq) -> Result<Epoch, ReadError> {
         let view = self.view();
         let after = view.epochs.partition_point(|epoch| epoch.place.first <= seq);
@@ -112,6 +121,10 @@ impl Shared {
         if let Some(batch) = self.cache().batch_at(seq) {
             return Ok(batch);
         }
+        let pending = self.view().pending_at(seq).cloned();
+        if let Some(batch) = pending {
+            return Ok(batch);
+        }
         let epoch = self.epoch_at(seq)?;
         let first = epoch.place.first;
         let missing = || ReadError::Damaged(Damage::new("the entry is missing").at(seq).in_epoch(first));
@@ -138,12 +151,15 @@ impl Shared {
             epoch.body = Body::Sealed(Arc::new(manifest));
         }
         drop(view);
-        Ok(disk::remove_tree(&place.active())?)
+        Ok(place.remove_growing()?)
     }
 
     /// Let go of all stores, so that the log can be opened again. Readers get [`ReadError::Closed`] from here on.
     pub(super) fn close(&self) {
-        self.view_mut().epochs.clear();
+        let mut view = self.view_mut();
+        view.epochs.clear();
+        view.pending.clear();
+        drop(view);
         self.sealed_open.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

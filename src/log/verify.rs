@@ -10,6 +10,7 @@ use super::batch::Batch;
 use super::disk::{self, Lock, LockError};
 use super::epoch::{Fold, Place, from_store};
 use super::error::{Damage, DiskError, OpenError};
+use super::journal::Records;
 use super::manifest::Manifest;
 use super::open::{check_format, read_head};
 use super::store::Store;
@@ -150,6 +151,20 @@ impl Checked<'_> {
                 Err(OpenError::Damaged(damage)) => return Err(damage.in_epoch(place.first).into()),
                 Err(error) => return Err(error),
             }
+        }
+        self.journal(place)
+    }
+
+    /// What the journal holds beyond the store.
+    fn journal(&mut self, place: &Place) -> Result<(), VerifyError> {
+        for batch in Records::read(&place.journal())?.batches {
+            let at = Seq(self.fold.tree.size());
+            if batch.first != at || batch.chain_before != self.fold.chain {
+                break;
+            }
+            let pushed = self.fold.push_batch(&batch, &self.head);
+            pushed.map_err(|damage| damage.in_epoch(place.first))?;
+            self.visit_batch(at, &batch);
         }
         Ok(())
     }
