@@ -12,6 +12,10 @@ mod observer;
 mod regressions;
 #[path = "non_interference/script.rs"]
 mod script;
+#[path = "non_interference/streams.rs"]
+mod streams;
+#[path = "non_interference/told.rs"]
+mod told;
 #[path = "non_interference/world.rs"]
 mod world;
 

@@ -9,5 +9,7 @@ mod confirmations;
 mod guard;
 #[path = "recall/holders.rs"]
 mod holders;
+#[path = "recall/restored.rs"]
+mod restored;
 #[path = "recall/stage.rs"]
 mod stage;

@@ -75,6 +75,11 @@ impl fmt::Display for Seq {
     }
 }
 
+/// One run of the hub: from a start to the next one that follows in the log. Random, so that two hubs which went on from one backup
+/// are told apart. The default stands for all that was before runs were written down.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct RunId(pub u64);
+
 /// Microseconds since 1970-01-01T00:00:00Z, UTC, leap seconds ignored.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Timestamp(pub i64);

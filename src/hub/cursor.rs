@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
 
-use crate::domain::id::MemberId;
+use crate::domain::id::{MemberId, RunId};
 
 use super::digest::Digest;
 
@@ -14,12 +14,14 @@ use super::digest::Digest;
 pub const KEY_LEN: usize = 32;
 
 /// First byte of the plain text; another layout takes another number. Version 1 knew passes of one phase only; it is still read,
-/// and its pass goes on as it began.
-const VERSION: u8 = 2;
+/// and its pass goes on as it began. Version 2 named no run of the hub.
+const VERSION: u8 = 3;
+const VERSION_WITHOUT_RUN: u8 = 2;
 const VERSION_OF_ONE_PHASE: u8 = 1;
 
-/// Plain text: version, three ordinals of 4 bytes, a digest of 24 bytes, a byte of flags.
-const PLAIN_LEN: usize = 1 + 3 * 4 + 24 + 1;
+/// Plain text: version, three ordinals of 4 bytes, a digest of 24 bytes, a byte of flags, and the run.
+const PLAIN_LEN_WITHOUT_RUN: usize = 1 + 3 * 4 + 24 + 1;
+const PLAIN_LEN: usize = PLAIN_LEN_WITHOUT_RUN + 8;
 
 /// Flags of the last byte.
 const AGAIN: u8 = 1;
@@ -56,6 +58,9 @@ pub(super) struct Position {
     pub owed: bool,
     /// What the pass sends at present.
     pub phase: Phase,
+    /// The run of the hub that `goal` belongs to. Where the log names another for it, the position is one of a continuation that
+    /// was lost, as after a restore, and means nothing here.
+    pub run: RunId,
 }
 
 impl Position {
@@ -141,6 +146,7 @@ fn encode(position: &Position) -> Vec<u8> {
         again,
         owed,
         phase,
+        run,
     } = position;
     let mut plain = Vec::with_capacity(PLAIN_LEN + AES_256_GCM.tag_len());
     plain.push(VERSION);
@@ -155,20 +161,25 @@ fn encode(position: &Position) -> Vec<u8> {
         Phase::Both => BOTH,
     };
     plain.push((u8::from(*again) * AGAIN) | (u8::from(*owed) * OWED) | phase);
+    plain.extend_from_slice(&run.0.to_be_bytes());
     plain
 }
 
 fn decode(plain: &[u8]) -> Option<Position> {
     let (version, rest) = plain.split_first()?;
-    if ![VERSION, VERSION_OF_ONE_PHASE].contains(version) || plain.len() != PLAIN_LEN {
-        return None;
-    }
+    let run = match (*version, plain.len()) {
+        (VERSION, PLAIN_LEN) => RunId(u64::from_be_bytes(rest.get(37..45)?.try_into().ok()?)),
+        (VERSION_WITHOUT_RUN | VERSION_OF_ONE_PHASE, PLAIN_LEN_WITHOUT_RUN) => RunId::default(),
+        _ => return None,
+    };
     let ordinal = |place: usize| Some(u32::from_be_bytes(rest.get(place * 4..place * 4 + 4)?.try_into().ok()?));
     let (count, sum, flags) = (rest.get(12..20)?, rest.get(20..36)?, rest.get(36)?);
     let phase = match (*version, flags & (UPSERTS | BOTH)) {
-        (VERSION_OF_ONE_PHASE, 0) | (VERSION, BOTH) => Phase::Both,
-        (VERSION, 0) => Phase::Removals,
-        (VERSION, UPSERTS) => Phase::Upserts,
+        (VERSION_OF_ONE_PHASE, 0) => Phase::Both,
+        (VERSION_OF_ONE_PHASE, _) => return None,
+        (_, BOTH) => Phase::Both,
+        (_, 0) => Phase::Removals,
+        (_, UPSERTS) => Phase::Upserts,
         _ => return None,
     };
     Some(Position {
@@ -182,6 +193,7 @@ fn decode(plain: &[u8]) -> Option<Position> {
         again: flags & AGAIN != 0,
         owed: flags & OWED != 0,
         phase,
+        run,
     })
 }
 
@@ -201,11 +213,12 @@ mod tests {
             again: false,
             owed: true,
             phase: Phase::Upserts,
+            run: RunId(0x0102_0304_0506_0708),
         }
     }
 
     #[test]
-    fn positions_of_every_phase_come_back_and_those_of_version_1_have_one_phase() {
+    fn positions_of_every_phase_come_back_and_so_do_those_of_older_versions() {
         for phase in [Phase::Removals, Phase::Upserts, Phase::Both] {
             let position = Position { phase, ..position() };
             assert_eq!(decode(&encode(&position)), Some(position));
@@ -218,10 +231,21 @@ mod tests {
         old.extend([0xfe, 2]);
         let expected = Position {
             phase: Phase::Both,
+            run: RunId::default(),
             ..position()
         };
         assert_eq!(decode(&old), Some(expected));
+        (old[0], old[37]) = (2, 2 | UPSERTS);
+        let expected = Position {
+            phase: Phase::Upserts,
+            ..expected
+        };
+        assert_eq!(decode(&old), Some(expected));
         old[0] = 3;
+        assert_eq!(decode(&old), None, "this version is longer");
+        old.extend([1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(decode(&old), Some(position()));
+        old[0] = 4;
         assert_eq!(decode(&old), None, "of a version that is not known");
     }
 

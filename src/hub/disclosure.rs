@@ -134,7 +134,11 @@ impl Hub {
         };
         let start = match token {
             None => Position::default(),
-            Some(token) => self.shared.sealer.open(token, &binding).ok_or(refused)?,
+            Some(token) => {
+                let position = self.shared.sealer.open(token, &binding);
+                let position = position.filter(|position| self.shared.read().has_been_at(position));
+                position.ok_or(refused)?
+            }
         };
         let views = self.shared.read();
         viewer(&views, caller)?;
@@ -148,8 +152,11 @@ impl Hub {
         let page: Vec<_> = own.by_ref().take(page_items).collect();
         let next = match (page.last(), own.next()) {
             (Some((last, _)), Some(_)) => {
+                let goal = views.indicators.ordinal();
                 let position = Position {
                     scanned: *last as u32 + 1,
+                    goal,
+                    run: views.runs.at(goal),
                     ..Position::default()
                 };
                 Some(self.shared.sealer.seal(&position, &binding))

@@ -1,5 +1,7 @@
 //! Queries: what is known and visible to the caller. Nothing here tells what does not exist from what may not be seen.
 
+mod near;
+
 use bytes::Bytes;
 
 use crate::domain::filter::Filter;
@@ -16,11 +18,20 @@ use super::views::Views;
 use super::views::indicators::RecordIndex;
 use super::{Caller, Hub, Sighting};
 
+pub use near::Reach;
+
 /// Most matches for one value.
 pub const MATCHES_MAX: usize = 100;
 
 /// Most indicators on one page.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
+
+/// Bytes of indicators on one page: well below the 4 MiB that a client takes unless it is told to take more. What is counted is what
+/// the caller sees, so where a page ends tells of nothing else.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of indicators in one answer to a look-up, for the same reason.
+pub const LOOKUP_BYTES_MAX: usize = 3 << 20;
 
 /// Most campaigns in one answer.
 pub const CAMPAIGNS_MAX: usize = 1_000;
@@ -37,14 +48,16 @@ pub enum Relation {
     Host,
     /// A parent domain of the host; or a network that holds the address.
     Parent,
+    /// Another hash of the same kind, at this distance: 1 or more.
+    Near(u32),
 }
 
 /// What is known of one value.
 #[derive(Debug, Default)]
 pub struct Matches {
-    /// Exact ones first, newest first within each relation.
+    /// Exact ones first, newest first within each relation; near ones last, nearest first.
     pub found: Vec<(Relation, Release<Sighting>)>,
-    /// Whether there were more than [`MATCHES_MAX`].
+    /// Whether there were more than [`MATCHES_MAX`], or than [`LOOKUP_BYTES_MAX`] left room for.
     pub truncated: bool,
     /// What the sources of the observable itself amount to.
     pub corroboration: Corroboration,
@@ -85,10 +98,31 @@ pub struct Campaign {
 }
 
 impl Hub {
-    /// What is known of an observable: the same one, its account, its host, the host's parents, and networks around an address.
+    /// What is known of an observable: the same one, its account, its host, the host's parents, networks around an address, and
+    /// what is near a hash.
     pub async fn lookup(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Matches>, HubError> {
+        self.lookup_within(caller, observables, Reach::Usual).await
+    }
+
+    /// As [`Hub::lookup`], as far from a hash as `reach` says.
+    pub async fn lookup_within(
+        &self,
+        caller: &Caller,
+        observables: &[Option<Observable>],
+        reach: Reach,
+    ) -> Result<Vec<Matches>, HubError> {
         require_reader(caller)?;
-        let all = self.look_up(caller, observables)?;
+        let near_of = |observable: &Option<Observable>| match observable {
+            Some(observable) => reach.of(observable),
+            None => Ok(None),
+        };
+        let nears = observables.iter().map(near_of).collect::<Result<Vec<_>, _>>()?;
+        let mut all = self.look_up(caller, observables)?;
+        for (near, matches) in nears.iter().zip(&mut all) {
+            if let Some(near) = near {
+                self.add_near(caller, near, matches).await?;
+            }
+        }
         let releases: Vec<&Release<Sighting>> = all
             .iter()
             .flat_map(|matches| &matches.found)
@@ -101,10 +135,11 @@ impl Hub {
     fn look_up(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Matches>, HubError> {
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
+        let mut room = LOOKUP_BYTES_MAX;
         let known = |observable: &Option<Observable>| {
             observable
                 .as_ref()
-                .map(|observable| matches(&views, viewer, observable))
+                .map(|observable| matches(&views, viewer, observable, &mut room))
                 .unwrap_or_default()
         };
         Ok(observables.iter().map(known).collect())
@@ -126,8 +161,8 @@ impl Hub {
         Ok(found)
     }
 
-    /// A page of the indicators that pass a filter. A page is full unless it is the last, whatever lies between that the caller
-    /// may not see.
+    /// A page of the indicators that pass a filter. Unless it is the last it is full, by its items or by [`PAGE_BYTES_MAX`], whatever
+    /// lies between that the caller may not see.
     pub async fn search(
         &self,
         caller: &Caller,
@@ -146,49 +181,49 @@ impl Hub {
         };
         let mut position = match token {
             None => Position::default(),
-            Some(token) => self.shared.sealer.open(token, &binding).ok_or(refused)?,
+            Some(token) => {
+                let position = self.shared.sealer.open(token, &binding);
+                let position = position.filter(|position| self.shared.read().has_been_at(position));
+                position.ok_or(refused)?
+            }
         };
-        let mut releases = Vec::new();
-        while self.fill(caller, filter, page_items, &mut position, &mut releases)? && releases.len() <= page_items {
+        let mut page = Filling::new(page_items);
+        while self.fill(caller, filter, &mut position, &mut page)? {
             tokio::task::yield_now().await;
         }
-        let mut next = None;
-        if releases.len() > page_items {
-            // One more than a page was asked for, so that the last page says that it is the last.
-            releases.truncate(page_items);
-            position.scanned = position.base;
-            next = Some(self.shared.sealer.seal(&position, &binding));
-        }
-        self.disclose(caller.member, &releases).await?;
-        Ok(Page { releases, next })
+        let next = page.has_more.then(|| self.shared.sealer.seal(&position, &binding));
+        self.disclose(caller.member, &page.releases).await?;
+        Ok(Page {
+            releases: page.releases,
+            next,
+        })
     }
 
-    /// Adds to `releases` under one hold of the lock. `position.scanned` is the next record to look at, `position.base` the one
-    /// after the last of a full page. Says whether records are left.
+    /// Adds to a page under one hold of the lock. `position.scanned` is the next record to look at, for this page or the next. Says
+    /// whether to go on: one more than fits is looked for, so that the last page says that it is the last.
     fn fill(
         &self,
         caller: &Caller,
         filter: &Filter,
-        page_items: usize,
         position: &mut Position,
-        releases: &mut Vec<Release<Sighting>>,
+        page: &mut Filling,
     ) -> Result<bool, HubError> {
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
+        position.goal = views.indicators.ordinal();
+        position.run = views.runs.at(position.goal);
         let count = views.indicators.len() as u32;
         let end = count.min(position.scanned.saturating_add(RECORDS_PER_HOLD_MAX));
-        while position.scanned < end && releases.len() <= page_items {
+        while position.scanned < end {
             let index = position.scanned;
-            position.scanned += 1;
-            let Some(release) = release(&views, viewer, index) else {
-                continue;
-            };
-            if views.indicators.passes(filter, views.indicators.record(index).current) {
-                releases.push(release);
-                if releases.len() == page_items {
-                    position.base = position.scanned;
-                }
+            let seen = release(&views, viewer, index)
+                .filter(|_| views.indicators.passes(filter, views.indicators.record(index).current));
+            if let Some(release) = seen
+                && !page.takes(release)
+            {
+                return Ok(false);
             }
+            position.scanned += 1;
         }
         Ok(position.scanned < count)
     }
@@ -218,6 +253,37 @@ impl Hub {
     }
 }
 
+/// A page in the making.
+struct Filling {
+    releases: Vec<Release<Sighting>>,
+    items_max: usize,
+    bytes: usize,
+    has_more: bool,
+}
+
+impl Filling {
+    fn new(items_max: usize) -> Filling {
+        Filling {
+            releases: Vec::new(),
+            items_max,
+            bytes: 0,
+            has_more: false,
+        }
+    }
+
+    /// Puts an indicator on the page, if it fits. The first one always does.
+    fn takes(&mut self, release: Release<Sighting>) -> bool {
+        let bytes = self.bytes + sent_bytes(&release);
+        let is_full = self.releases.len() >= self.items_max || bytes > PAGE_BYTES_MAX;
+        self.has_more = is_full && !self.releases.is_empty();
+        if !self.has_more {
+            self.bytes = bytes;
+            self.releases.push(release);
+        }
+        !self.has_more
+    }
+}
+
 pub(super) fn require_reader(caller: &Caller) -> Result<(), HubError> {
     caller
         .require(Role::Subscriber)
@@ -239,40 +305,61 @@ fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release
     policy::evaluate(viewer, &subject, Sighting::new(&views.indicators, record, version))
 }
 
-fn matches(views: &Views, viewer: &Viewer, asked: &Observable) -> Matches {
+fn matches(views: &Views, viewer: &Viewer, asked: &Observable, room: &mut usize) -> Matches {
     let mut all = Matches {
         corroboration: corroboration(views, viewer, asked.id()),
         ..Matches::default()
     };
-    collect(views, viewer, asked.id(), Relation::Exact, &mut all);
+    collect(views, viewer, asked.id(), Relation::Exact, &mut all, room);
     if let Some(account) = asked.account() {
-        collect(views, viewer, account.id(), Relation::Exact, &mut all);
+        collect(views, viewer, account.id(), Relation::Exact, &mut all, room);
     }
     // Two dozen names for a v4 address, a hundred for a v6 one: worth it only where networks were published at all.
     if views.indicators.has_networks() {
         for network in asked.networks() {
-            collect(views, viewer, network.id(), Relation::Parent, &mut all);
+            collect(views, viewer, network.id(), Relation::Parent, &mut all, room);
         }
     }
     for parent in asked.parents() {
         let is_host = Some(parent.value()) == asked.host() && asked.kind() != Kind::Domain;
         let relation = if is_host { Relation::Host } else { Relation::Parent };
-        collect(views, viewer, parent.id(), relation, &mut all);
+        collect(views, viewer, parent.id(), relation, &mut all, room);
     }
     all
 }
 
-fn collect(views: &Views, viewer: &Viewer, observable: ObservableId, relation: Relation, all: &mut Matches) {
+fn collect(
+    views: &Views,
+    viewer: &Viewer,
+    observable: ObservableId,
+    relation: Relation,
+    all: &mut Matches,
+    room: &mut usize,
+) {
     for index in views.indicators.of_observable(observable) {
         let Some(release) = release(views, viewer, index) else {
             continue;
         };
-        if all.found.len() == MATCHES_MAX {
+        let left = room.checked_sub(sent_bytes(&release));
+        let Some(left) = left.filter(|_| all.found.len() < MATCHES_MAX && !all.truncated) else {
             all.truncated = true;
             return;
-        }
+        };
+        *room = left;
         all.found.push((relation, release));
     }
+}
+
+/// What a release takes of an answer. The audience counts for the owner alone, who alone is sent it: to anybody else its length would
+/// tell how many others can read.
+fn sent_bytes(release: &Release<Sighting>) -> usize {
+    let sighting = release.body();
+    let suffix = if release.is_own() {
+        sighting.owner_suffix.len()
+    } else {
+        0
+    };
+    sighting.byte_len() + suffix
 }
 
 fn add_to_campaign(

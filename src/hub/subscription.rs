@@ -18,10 +18,11 @@ use crate::log::entry::{Entry, Event};
 use super::error::HubError;
 use super::feed::{self, Feed};
 use super::publish::still_active;
-use super::sequencer::{Staged, Verdict};
+use super::sequencer::Verdict;
 use super::views::Views;
 use super::views::sight::Span;
 use super::views::subscriptions::{Key, SubscriptionRecord};
+use super::writing::Staged;
 use super::{Caller, Hub};
 
 /// Most durable subscriptions of one member, those included that were dropped and may have held something then.
@@ -280,8 +281,8 @@ impl Hub {
         Ok(feed)
     }
 
-    /// Confirms that everything before a cursor was applied. Gives the number of recalls that this confirmed; the log hears of it
-    /// only if there are any.
+    /// Confirms that everything before a cursor was applied. Gives the number of recalls that this confirmed and that the member may
+    /// know of; the log hears of it only if there are any.
     pub async fn acknowledge(&self, caller: &Caller, name: SubscriptionName, cursor: &[u8]) -> Result<u32, HubError> {
         caller.require(Role::Subscriber)?;
         let key = Key {
@@ -308,12 +309,12 @@ impl Hub {
                 }
                 let subscription = views.subscriptions.find(&key);
                 let subscription = subscription.ok_or(HubError::NotFound { field: "name" })?;
-                let confirmed = views.others().outstanding(&key, subscription, applied).count();
-                if confirmed > 0 {
+                let told = views.others().told(&key, subscription, applied).count();
+                if views.others().outstanding(&key, subscription, applied).next().is_some() {
                     staged.subscriptions.insert(key.clone());
                     staged.push(entry.clone());
                 }
-                Ok(Verdict::answer(u32::try_from(confirmed).unwrap_or(u32::MAX)))
+                Ok(Verdict::answer(u32::try_from(told).unwrap_or(u32::MAX)))
             })
             .await
     }
@@ -325,7 +326,7 @@ impl Hub {
         let subscription = subscription.ok_or(HubError::NotFound { field: "name" })?;
         let binding = feed::binding(key.member, &subscription.filter);
         let position = self.shared.sealer.open(cursor, &binding);
-        let position = position.filter(|position| position.goal <= views.indicators.ordinal());
+        let position = position.filter(|position| views.has_been_at(position));
         let position = position.ok_or(HubError::CursorRefused {
             field: "cursor",
             reason: "is not a cursor of this subscription",
@@ -362,7 +363,10 @@ impl Hub {
         let stream = self.shared.streams.find(key);
         let reached = stream.as_ref().map(|stream| stream.reach().proven).unwrap_or_default();
         let head = views.indicators.ordinal();
-        let open = views.others().outstanding(key, subscription, u32::MAX).count();
+        let open = match is_admin {
+            true => views.others().outstanding(key, subscription, u32::MAX).count(),
+            false => views.others().told(key, subscription, u32::MAX).count(),
+        };
         Some(SubscriptionCard {
             member: key.member,
             agent: key.agent.clone(),

@@ -97,6 +97,23 @@ impl TestHub {
         self.running = Some(open(log, self.dir.path(), &self.clock));
     }
 
+    /// A copy of the log as it is, made while the hub is closed.
+    pub fn back_up(&mut self) -> TempDir {
+        self.close();
+        let copy = tempfile::tempdir().expect("a temporary directory");
+        copy_dir(&log_dir(self.dir.path()), &log_dir(copy.path()));
+        self.restart();
+        copy
+    }
+
+    /// Puts a copy in the place of the log: what was written since is lost.
+    pub fn restore(&mut self, copy: &TempDir) {
+        self.close();
+        std::fs::remove_dir_all(log_dir(self.dir.path())).expect("the log is removed");
+        copy_dir(&log_dir(copy.path()), &log_dir(self.dir.path()));
+        self.restart();
+    }
+
     /// Admits a member, and gives a caller for it that has every role but admin.
     pub async fn member(&self, member_name: &str, kind: MemberKind) -> Caller {
         let card = self.hub().add_member(&self.admin, name(member_name), kind).await;
@@ -203,6 +220,18 @@ pub fn runtime() -> tokio::runtime::Runtime {
 }
 
 const TRUST_DOMAIN: &str = "test.clearinghouse";
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        match path.is_dir() {
+            true => copy_dir(&path, &target),
+            false => drop(std::fs::copy(&path, &target).expect("a copy")),
+        }
+    }
+}
 
 fn log_dir(dir: &Path) -> PathBuf {
     dir.join("log")

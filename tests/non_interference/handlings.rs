@@ -2,7 +2,6 @@
 
 use clearinghouse::domain::handling::Tlp;
 use clearinghouse::domain::id::Timestamp;
-use clearinghouse::domain::member::MemberKind;
 
 use super::hub_support::drafts::Rules;
 use super::script::{Hidden, Other, Shown};
@@ -54,14 +53,6 @@ impl World<'_> {
             government_release: true,
             ..Rules::open(tlp)
         };
-        let kind = self
-            .stage
-            .hub
-            .hub()
-            .members()
-            .into_iter()
-            .find(|card| card.id == self.observer.member);
-        let observer_governs = kind.is_some_and(|card| card.kind == MemberKind::Government);
         match hidden {
             Hidden::RedForAnother => Rules {
                 members: another(),
@@ -79,7 +70,7 @@ impl World<'_> {
                 embargo: Some((self.after_secs(FAR_SECS), another())),
                 ..released(Tlp::Green)
             },
-            Hidden::NotForGovernments if observer_governs && owner != Other::Government as usize => Rules {
+            Hidden::NotForGovernments if self.observer_governs && owner != Other::Government as usize => Rules {
                 members: vec![self.observer.member],
                 ..Rules::open(Tlp::Amber)
             },

@@ -4,15 +4,15 @@ use bytes::Bytes;
 use clearinghouse::domain::filter::Filter;
 use clearinghouse::domain::handling::{Audience, Tlp};
 use clearinghouse::domain::id::{GroupId, IndicatorId, MemberId};
-use clearinghouse::domain::observable::Observable;
 use clearinghouse::domain::policy::Release;
 use clearinghouse::hub::Sighting;
+use clearinghouse::hub::feed::Batch;
 use clearinghouse::log::entry::decode_indicator;
 use uuid::Uuid;
 
 use super::hub_support::drafts::{self, Rules};
 use super::hub_support::waiting::wait;
-use super::script::{Observation, VALUES};
+use super::script::{Observation, VALUES, observable};
 use super::world::World;
 
 impl World<'_> {
@@ -34,6 +34,12 @@ impl World<'_> {
             Observation::Lists => self.list(),
             Observation::TryId => self.try_id(),
             Observation::TryGroup => self.try_group(),
+            Observation::Assessments => self.assessments(),
+            Observation::Recalls => self.recalls(),
+            Observation::Subscriptions => self.subscriptions(),
+            Observation::Crossings => self.crossings(),
+            Observation::Membership => self.membership(),
+            Observation::TryReactions => self.try_reactions(),
         }
     }
 
@@ -52,10 +58,14 @@ impl World<'_> {
             };
             let batch = batch.expect("the observer may read");
             watched.cursor = batch.cursor.clone();
-            let upserts: Vec<_> = batch.upserts.iter().map(sighted).collect();
-            let live = batch.live.map(|sum| sum.count);
-            self.tell("feed", (at, upserts, batch.removals, batch.cursor.len(), live));
+            self.tell_batch("feed", at, batch);
         }
+    }
+
+    pub(super) fn tell_batch(&mut self, what: &str, at: usize, batch: Batch) {
+        let upserts: Vec<_> = batch.upserts.iter().map(sighted).collect();
+        let live = batch.live.map(|sum| sum.count);
+        self.tell(what, (at, upserts, batch.removals, batch.cursor.len(), live));
     }
 
     fn search(&mut self, page_items: usize) {
@@ -78,7 +88,7 @@ impl World<'_> {
 
     fn look_up(&mut self) {
         let values = VALUES.iter().chain(&["unknown.example"]);
-        let asked: Vec<_> = values.map(|value| Observable::parse(value).ok()).collect();
+        let asked: Vec<_> = values.map(|value| observable(value)).collect();
         let answers = wait(self.hub().lookup(&self.observer, &asked)).expect("the observer may look up");
         for answer in answers {
             let found: Vec<_> = answer

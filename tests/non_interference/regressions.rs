@@ -76,6 +76,7 @@ fn the_place_of_a_removal_does_not_tell_of_later_changes() {
             value,
             campaign: 0,
             request: value,
+            released: false,
         })
     };
     let hidden = Hidden::NamedAnother;

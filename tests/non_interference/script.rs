@@ -1,10 +1,27 @@
 //! Scripts: what happens in both of two worlds, and between that what only one of them has and the observer may not see.
 
+use clearinghouse::domain::observable::{Kind, Observable};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-/// Values that everybody speaks of, also in secret. The second lies below the first, the third names the second's host.
-pub const VALUES: [&str; 3] = ["example.com", "news.example.com", "https://news.example.com/story"];
+/// Values that everybody speaks of, also in secret. The second lies below the first, the third names the second's host; the fourth
+/// and the fifth are hashes near each other.
+pub const VALUES: [&str; 5] = [
+    "example.com",
+    "news.example.com",
+    "https://news.example.com/story",
+    "pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f",
+    "pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f00",
+];
+
+/// The observable of a value, if it is one.
+pub fn observable(value: &str) -> Option<Observable> {
+    let observable = match value.strip_prefix("pdq:") {
+        Some(hash) => Observable::parse_as(Kind::Pdq, hash),
+        None => Observable::parse(value),
+    };
+    observable.ok()
+}
 
 /// Others than the observer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,11 +86,52 @@ pub enum Common {
         value: usize,
         campaign: usize,
         request: usize,
+        /// To governments too.
+        released: bool,
     },
     OwnRetract {
         item: usize,
     },
+    /// Of an own indicator, to another campaign, and perhaps to the platform alone.
+    OwnRevise {
+        item: usize,
+        campaign: usize,
+        narrows: bool,
+    },
+    OwnReact {
+        item: usize,
+        verdict: usize,
+        independent: bool,
+    },
+    /// Another member's opinion of what the observer sees, or of what it published. Where it is a government it is told of it only
+    /// if the other agrees.
+    React {
+        by: Other,
+        item: usize,
+        to_own: bool,
+        verdict: usize,
+        independent: bool,
+    },
+    /// A durable subscriber does something: another member, or the observer where there is none.
+    Stream {
+        by: Option<Other>,
+        campaign: Option<usize>,
+        what: Streaming,
+    },
     Observe(Observation),
+}
+
+/// What a durable subscriber does.
+#[derive(Clone, Copy, Debug)]
+pub enum Streaming {
+    /// Connects, if it is not connected, and reads all that there is.
+    Read,
+    /// Stores its cursor and confirms.
+    Acknowledge,
+    /// Stores its cursor and ends.
+    Close,
+    /// Ends without storing its cursor.
+    Crash,
 }
 
 /// What the observer does to find out.
@@ -96,9 +154,16 @@ pub enum Observation {
     TryId,
     /// Publishes to a group that is others' in one world and nobody's in the other.
     TryGroup,
+    Assessments,
+    Recalls,
+    Subscriptions,
+    Crossings,
+    Membership,
+    /// Reacts to an id that is another's in one world and nobody's in the other.
+    TryReactions,
 }
 
-pub const ALL_OBSERVATIONS: [Observation; 10] = [
+pub const ALL_OBSERVATIONS: [Observation; 16] = [
     Observation::Read {
         feed: 0,
         batches: usize::MAX,
@@ -115,6 +180,12 @@ pub const ALL_OBSERVATIONS: [Observation; 10] = [
     Observation::Lists,
     Observation::TryId,
     Observation::TryGroup,
+    Observation::Assessments,
+    Observation::Recalls,
+    Observation::Subscriptions,
+    Observation::Crossings,
+    Observation::Membership,
+    Observation::TryReactions,
 ];
 
 /// What one world has and the other lacks.
@@ -160,6 +231,35 @@ pub enum Secret {
     Enrol {
         member: Other,
     },
+    /// An opinion of what the observer does not see.
+    React {
+        by: Other,
+        item: usize,
+        verdict: usize,
+        independent: bool,
+    },
+    /// The same of what it once saw.
+    ReactToLost {
+        by: Other,
+        item: usize,
+        verdict: usize,
+    },
+    /// Of what it sees, by a company that does not agree that governments know: only where the observer is one.
+    ReactWithoutConsent {
+        by: Other,
+        item: usize,
+        verdict: usize,
+        independent: bool,
+    },
+    /// A durable subscription to what the observer has no part in.
+    Stream {
+        by: Other,
+        what: Streaming,
+    },
+    /// The agency asks for what the observer does not see.
+    Cross {
+        item: usize,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -182,7 +282,7 @@ pub struct Script {
 
 pub fn script(random: &mut StdRng) -> Script {
     let mut steps = Vec::new();
-    for _ in 0..random.random_range(10..24) {
+    for _ in 0..random.random_range(12..32) {
         steps.push(match random.random_bool(0.5) {
             true => Step::Both(common(random)),
             false => Step::Only {
@@ -203,9 +303,12 @@ pub fn script(random: &mut StdRng) -> Script {
 fn common(random: &mut StdRng) -> Common {
     let (item, value, campaign) = (
         random.random_range(0..8),
-        random.random_range(0..3),
+        random.random_range(0..VALUES.len()),
         random.random_range(0..2),
     );
+    if random.random_bool(0.3) {
+        return common_reaction(random, item);
+    }
     match random.random_range(0..100) {
         0..32 => Common::Publish {
             value,
@@ -227,6 +330,7 @@ fn common(random: &mut StdRng) -> Common {
             value,
             campaign,
             request: random.random_range(0..3),
+            released: random.random(),
         },
         68..70 => Common::OwnRetract { item },
         70..90 => Common::Observe(Observation::Read {
@@ -235,6 +339,44 @@ fn common(random: &mut StdRng) -> Common {
         }),
         90..95 => Common::Observe(Observation::Reconnect { feed: item % 2 }),
         _ => Common::Observe(ALL_OBSERVATIONS[random.random_range(0..ALL_OBSERVATIONS.len())]),
+    }
+}
+
+fn common_reaction(random: &mut StdRng, item: usize) -> Common {
+    let verdict = random.random_range(0..3);
+    match random.random_range(0..100) {
+        0..20 => Common::React {
+            by: OTHERS[random.random_range(0..3)],
+            item,
+            to_own: random.random(),
+            verdict,
+            independent: random.random(),
+        },
+        20..28 => Common::OwnReact {
+            item,
+            verdict,
+            independent: random.random(),
+        },
+        28..44 => Common::OwnRevise {
+            item,
+            campaign: random.random_range(0..2),
+            narrows: random.random_bool(0.3),
+        },
+        44..52 => Common::OwnRetract { item },
+        _ => Common::Stream {
+            by: random.random_bool(0.6).then(|| OTHERS[random.random_range(0..3)]),
+            campaign: random.random_bool(0.4).then_some(1),
+            what: streaming(random),
+        },
+    }
+}
+
+fn streaming(random: &mut StdRng) -> Streaming {
+    match random.random_range(0..10) {
+        0..5 => Streaming::Read,
+        5..7 => Streaming::Acknowledge,
+        7..9 => Streaming::Close,
+        _ => Streaming::Crash,
     }
 }
 
@@ -263,8 +405,11 @@ fn hidden(random: &mut StdRng) -> Hidden {
 }
 
 fn secret(random: &mut StdRng) -> Secret {
-    let (item, value) = (random.random_range(0..8), random.random_range(0..3));
+    let (item, value) = (random.random_range(0..8), random.random_range(0..VALUES.len()));
     let other = OTHERS[random.random_range(0..3)];
+    if random.random_bool(0.3) {
+        return secret_reaction(random, item, other);
+    }
     match random.random_range(0..100) {
         0..45 => Secret::Publish {
             by: other,
@@ -292,5 +437,29 @@ fn secret(random: &mut StdRng) -> Secret {
         88..93 => Secret::PublishToLeftGroup { value },
         93..99 => Secret::RetractInLeftGroup { item },
         _ => Secret::Enrol { member: other },
+    }
+}
+
+fn secret_reaction(random: &mut StdRng, item: usize, by: Other) -> Secret {
+    let verdict = random.random_range(0..3);
+    match random.random_range(0..100) {
+        0..20 => Secret::React {
+            by,
+            item,
+            verdict,
+            independent: random.random(),
+        },
+        20..40 => Secret::ReactToLost { by, item, verdict },
+        40..60 => Secret::ReactWithoutConsent {
+            by,
+            item,
+            verdict,
+            independent: random.random(),
+        },
+        60..85 => Secret::Stream {
+            by,
+            what: streaming(random),
+        },
+        _ => Secret::Cross { item },
     }
 }

@@ -14,10 +14,11 @@ use super::hub_support::drafts::{self, Rules};
 use super::hub_support::waiting::wait;
 use super::hub_support::{TestHub, runtime};
 use super::mask::Mask;
-use super::script::{Common, OTHERS, Other, Script, Secret, Shown, Step, VALUES};
+use super::script::{Common, OTHERS, Other, Script, Secret, Shown, Step, VALUES, observable};
+use super::streams::Durable;
 
 /// The last is used in secret only.
-const CAMPAIGNS: [&str; 3] = ["", "Example operation", "Secret operation"];
+pub(super) const CAMPAIGNS: [&str; 3] = ["", "Example operation", "Secret operation"];
 
 /// A hub on which worlds come one after the other; none shows anything to the next.
 pub struct Stage {
@@ -48,6 +49,7 @@ pub(super) struct World<'a> {
     pub number: usize,
     pub limits: Limits,
     pub observer: Caller,
+    pub observer_governs: bool,
     /// By `Other`.
     pub others: [Caller; 3],
     pub left: bool,
@@ -60,6 +62,7 @@ pub(super) struct World<'a> {
     pub secret: Vec<Held>,
     pub own: Vec<Held>,
     pub all: Vec<(usize, IndicatorId)>,
+    pub durables: Vec<Durable>,
     pub agents: usize,
     pub mask: Mask,
     pub transcript: Vec<String>,
@@ -128,6 +131,7 @@ impl<'a> World<'a> {
             batch_items_max: script.batch_items,
             batch_bytes_max: Limits::DEFAULT.batch_bytes_max,
             touches_per_hold_max: script.hold_touches,
+            touches_walked_max: [0, u32::MAX][script.hold_touches as usize % 2],
         };
         let about_operation = Filter {
             campaigns: vec![CAMPAIGNS[1].into()],
@@ -142,6 +146,7 @@ impl<'a> World<'a> {
             stage,
             number,
             limits,
+            observer_governs: kind == MemberKind::Government,
             observer,
             others,
             left: false,
@@ -153,6 +158,7 @@ impl<'a> World<'a> {
             secret: Vec::new(),
             own: Vec::new(),
             all: Vec::new(),
+            durables: Vec::new(),
             agents: 0,
             mask,
             transcript: Vec::new(),
@@ -171,6 +177,7 @@ impl<'a> World<'a> {
     /// Cleans up, so that the next world on this hub starts with nothing in sight.
     fn end(mut self) -> Vec<String> {
         self.watched.iter_mut().for_each(|watched| watched.feed = None);
+        self.end_streams();
         for owner in 0..=self.others.len() {
             let ids: Vec<_> = self
                 .all
@@ -187,7 +194,7 @@ impl<'a> World<'a> {
     }
 
     /// The others by their number, then the observer.
-    fn caller(&self, owner: usize) -> &Caller {
+    pub(super) fn caller(&self, owner: usize) -> &Caller {
         self.others.get(owner).unwrap_or(&self.observer)
     }
 }
@@ -250,7 +257,8 @@ impl World<'_> {
                 value,
                 campaign,
                 request,
-            } => self.publish_own(*value, *campaign, *request),
+                released,
+            } => self.publish_own((*value, *campaign), *request, *released),
             Common::OwnRetract { item } => {
                 if let Some(at) = wrap(*item, self.own.len()) {
                     let held = self.own[at];
@@ -260,13 +268,79 @@ impl World<'_> {
                 }
             }
             Common::Observe(observation) => self.observe(*observation),
+            reaction => self.common_reaction(reaction),
         }
     }
 
-    fn publish_own(&mut self, value: usize, campaign: usize, request: usize) {
+    fn common_reaction(&mut self, common: &Common) {
+        match common {
+            Common::OwnRevise {
+                item,
+                campaign,
+                narrows,
+            } => self.revise_own(*item, *campaign, *narrows),
+            Common::OwnReact {
+                item,
+                verdict,
+                independent,
+            } => {
+                if let Some(at) = wrap(*item, self.shown.len()) {
+                    self.react_itself(self.shown[at], *verdict, *independent);
+                }
+            }
+            Common::React {
+                by,
+                item,
+                to_own,
+                verdict,
+                independent,
+            } => {
+                let held = if *to_own { &self.own } else { &self.shown };
+                // What the lab says to a government is in secret alone: to take consent back would be seen.
+                let in_secret_alone = self.observer_governs && *by == Other::Research;
+                if let Some(at) = wrap(*item, held.len()).filter(|_| !in_secret_alone) {
+                    self.react(by.number(), held[at], *verdict, *independent, true);
+                }
+            }
+            Common::Stream { by, campaign, what } => {
+                self.stream(by.map_or(OBSERVER, Other::number), *campaign, *what);
+            }
+            _ => {}
+        }
+    }
+
+    fn revise_own(&mut self, item: usize, campaign: usize, narrows: bool) {
+        let Some(at) = wrap(item, self.own.len()) else {
+            return;
+        };
+        let mut held = self.own[at];
+        held.campaign = campaign;
+        let rules = match narrows {
+            true => Rules {
+                members: vec![self.others[0].member],
+                ..Rules::open(Tlp::Amber)
+            },
+            false => Rules::open(Tlp::Green),
+        };
+        let content = self.content(held.value, campaign, rules);
+        let revised = wait(
+            self.hub()
+                .revise(&self.observer, held.id, held.revision, "".into(), content, false),
+        );
+        if let Ok((_, revision)) = revised {
+            self.own[at] = Held { revision, ..held };
+        }
+        self.tell("own revision", revised);
+    }
+
+    fn publish_own(&mut self, (value, campaign): (usize, usize), request: usize, released: bool) {
+        let rules = Rules {
+            government_release: released,
+            ..Rules::open(Tlp::Green)
+        };
         let item = Item {
             request_id: format!("request {request}").into(),
-            content: self.content(value, campaign, Rules::open(Tlp::Green)),
+            content: self.content(value, campaign, rules),
         };
         let outcomes = wait(self.hub().publish(&self.observer, vec![Ok(item)]));
         if let Ok([Outcome::Accepted { id, .. }]) = outcomes.as_deref()
@@ -337,7 +411,50 @@ impl World<'_> {
                 let name = format!("agent-{}", self.agents);
                 wait(self.stage.hub.enrol(member, &name, roles));
             }
-            about_groups => self.secret_of_groups(about_groups),
+            others => {
+                self.secret_of_groups(others);
+                self.secret_reaction(others);
+            }
+        }
+    }
+
+    fn secret_reaction(&mut self, secret: &Secret) {
+        match secret {
+            Secret::React {
+                by,
+                item,
+                verdict,
+                independent,
+            } => {
+                if let Some(at) = wrap(*item, self.secret.len()) {
+                    self.react(by.number(), self.secret[at], *verdict, *independent, true);
+                }
+            }
+            Secret::ReactToLost { by, item, verdict } => {
+                if let Some(at) = wrap(*item, self.lost.len()) {
+                    self.react(by.number(), self.lost[at], *verdict, true, true);
+                }
+            }
+            Secret::ReactWithoutConsent {
+                by,
+                item,
+                verdict,
+                independent,
+            } if self.observer_governs && *by == Other::Research => {
+                let seen: Vec<Held> = self.shown.iter().chain(&self.own).copied().collect();
+                if let Some(at) = wrap(*item, seen.len()) {
+                    self.react(by.number(), seen[at], *verdict, *independent, false);
+                }
+            }
+            // Nobody but in secret publishes for that campaign.
+            Secret::Stream { by, what } => self.stream(by.number(), Some(2), *what),
+            Secret::Cross { item } => {
+                if let Some(at) = wrap(*item, self.secret.len()) {
+                    let agency = &self.others[Other::Government.number()];
+                    drop(wait(self.hub().indicator(agency, self.secret[at].id)));
+                }
+            }
+            _ => {}
         }
     }
 
@@ -423,13 +540,14 @@ impl World<'_> {
 
     pub(super) fn content(&self, value: usize, campaign: usize, rules: Rules) -> Content {
         let handling: Handling = rules.handling().expect("handling that holds");
-        let mut content = drafts::content(VALUES[value], handling);
+        let mut content = drafts::content_of(observable(VALUES[value]).expect("a value"), handling);
         content.campaign = drafts::text(CAMPAIGNS[campaign]);
         content
     }
 }
 
-const OBSERVER: usize = 3;
+/// The observer's number, after the others.
+pub(super) const OBSERVER: usize = 3;
 
 fn wrap(number: usize, count: usize) -> Option<usize> {
     (count > 0).then(|| number % count)

@@ -5,27 +5,34 @@ pub(super) mod indicators;
 mod record;
 
 mod facets;
+mod postings;
 
 mod bodies;
 mod numbers;
 mod rows;
 
 pub(super) mod roster;
+pub(super) mod runs;
 pub(super) mod sharing;
 pub(super) mod storage;
 
 pub(super) mod sight;
+
+pub(super) mod near;
 
 pub(super) mod recalls;
 pub(super) mod subscriptions;
 
 use crate::domain::id::{Seq, Timestamp};
 use crate::domain::indicator::State;
-use crate::log::entry::{Entry, Event};
+use crate::log::entry::{Entry, Event, StoredIndicator};
 
-use indicators::Indicators;
+use super::cursor::Position;
+use indicators::{Indicators, RecordIndex};
+use near::NearHashes;
 use recalls::Recalls;
 use roster::Roster;
+use runs::Runs;
 use sharing::Sharing;
 use storage::Storage;
 use subscriptions::{Others, Subscriptions};
@@ -41,6 +48,8 @@ pub(super) struct Views {
     pub roster: Roster,
     /// Indicators and the order in which they changed.
     pub indicators: Indicators,
+    /// Hashes by nearness.
+    pub near: NearHashes,
     /// When publishers took something back.
     pub recalls: Recalls,
     /// Durable subscriptions and what they may have received.
@@ -49,6 +58,8 @@ pub(super) struct Views {
     pub sharing: Sharing,
     /// How much each member stores.
     pub storage: Storage,
+    /// The hub's runs on this log.
+    pub runs: Runs,
     /// Entries folded.
     pub next: Seq,
     /// Time, as far as the log knows it.
@@ -65,6 +76,12 @@ impl Views {
         }
     }
 
+    /// Whether a position is one of this log's. What follows the same entries in another continuation of the log is not: a hub that
+    /// was restored from a backup would serve the changes between as if the mirror had them.
+    pub fn has_been_at(&self, position: &Position) -> bool {
+        position.goal <= self.indicators.ordinal() && self.runs.at(position.goal) == position.run
+    }
+
     /// Folds the next entry.
     pub fn apply(&mut self, entry: &Entry) {
         let seq = self.next;
@@ -76,8 +93,10 @@ impl Views {
                 self.hub_name.clone_from(name);
                 self.trust_domain.clone_from(trust_domain);
             }
+            Event::HubStarted { run } => self.runs.start(viewpoint, *run),
             Event::IndicatorPublished { stored, request_id } | Event::IndicatorRevised { stored, request_id } => {
                 let record = self.indicators.put(stored, None);
+                self.put_near(record, stored);
                 self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
                 let outcome = (record, stored.indicator.revision);
                 self.roster
@@ -85,11 +104,13 @@ impl Views {
             }
             Event::IndicatorRetracted { stored } => {
                 let record = self.indicators.put(stored, Some(State::Retracted));
+                self.put_near(record, stored);
                 self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
             }
             Event::ClockTicked { now } => {
                 self.now = *now;
                 self.indicators.tick(*now);
+                self.near.tick(&self.indicators, viewpoint..self.indicators.ordinal());
             }
             Event::SubscriptionAttached { .. }
             | Event::SubscriptionDetached { .. }
@@ -117,5 +138,10 @@ impl Views {
                 }
             }
         }
+    }
+
+    fn put_near(&mut self, record: RecordIndex, stored: &StoredIndicator) {
+        let state = self.indicators.record(record).current.state;
+        self.near.put(record, &stored.indicator.content.observable, state);
     }
 }

@@ -269,6 +269,7 @@ impl Roster {
             | Event::SubscriptionDropped { .. }
             | Event::IndicatorsDisclosed { .. }
             | Event::HubCreated { .. }
+            | Event::HubStarted { .. }
             | Event::IndicatorPublished { .. }
             | Event::IndicatorRevised { .. }
             | Event::IndicatorRetracted { .. }

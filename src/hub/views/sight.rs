@@ -48,6 +48,12 @@ impl Sight<'_> {
         self.may_see(viewer, version) && self.indicators.passes(self.filter, version)
     }
 
+    /// Whether it could see the indicator at `moment`, whatever it asked for.
+    pub fn could_see_at(&self, record: &Record, moment: u32) -> bool {
+        let (viewer, version) = (self.member.viewer_at(moment), record.at(moment));
+        viewer.is_some_and(|viewer| version.is_some_and(|version| self.may_see(viewer, version)))
+    }
+
     /// Whether it saw the indicator at any moment of `span`.
     pub fn saw_within(&self, record: Record<'_>, span: Span) -> bool {
         if record.published_at() >= span.to {

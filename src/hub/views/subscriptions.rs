@@ -230,6 +230,26 @@ impl<'a> Others<'a> {
     }
 }
 
+impl<'a> Others<'a> {
+    /// The same, but only those that the holder may know of: what became of an indicator after it left the member's sight is not the
+    /// member's to know, though it may hold the indicator still.
+    pub fn told(
+        self,
+        key: &Key,
+        subscription: &'a SubscriptionRecord,
+        applied: u32,
+    ) -> impl Iterator<Item = u32> + use<'a> {
+        let sight = self.sight(key, subscription);
+        self.outstanding(key, subscription, applied).filter(move |touch| {
+            let record = self
+                .indicators
+                .touched(*touch)
+                .map(|index| self.indicators.record(index));
+            matches!((&sight, record), (Some(sight), Some(record)) if sight.could_see_at(&record, *touch))
+        })
+    }
+}
+
 /// The view.
 #[derive(Default)]
 pub struct Subscriptions {

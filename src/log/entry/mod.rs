@@ -10,7 +10,7 @@ use prost::Message;
 
 use crate::domain::agent::AgentName;
 use crate::domain::assessment::Assessment;
-use crate::domain::id::{ChangeId, GroupId, IndicatorId, InvitationId, MemberId, Timestamp};
+use crate::domain::id::{ChangeId, GroupId, IndicatorId, InvitationId, MemberId, RunId, Timestamp};
 use crate::domain::indicator::Indicator;
 use crate::domain::member::{MemberKind, Name, Roles, Standing};
 use crate::domain::subscription::SubscriptionName;
@@ -69,6 +69,11 @@ pub enum Event {
         name: String,
         /// Of the identities in its certificates.
         trust_domain: String,
+    },
+    /// The hub began to run on the log; the first entry of each run.
+    HubStarted {
+        /// Tells the run from any other.
+        run: RunId,
     },
     /// An indicator in its first revision.
     IndicatorPublished {

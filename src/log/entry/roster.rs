@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::{CertificateIssued, DecodeError, Event, id_bytes, item, number, stored, uuid};
 use crate::domain::agent::AgentName;
-use crate::domain::id::{ChangeId, GroupId, InvitationId, MemberId, Timestamp};
+use crate::domain::id::{ChangeId, GroupId, InvitationId, MemberId, RunId, Timestamp};
 use crate::domain::member::{MemberKind, Name, Role, Roles, Standing};
 
 /// Encodes every event that does not speak of an indicator or of time.
@@ -17,6 +17,7 @@ pub(super) fn encode(event: &Event) -> stored::entry::Event {
             name: name.clone(),
             trust_domain: trust_domain.clone(),
         }),
+        Event::HubStarted { run } => Stored::HubStarted(stored::HubStarted { run: run.0 }),
         Event::MemberAdmitted { member, name, kind } => Stored::MemberAdmitted(stored::MemberAdmitted {
             member_id: id_bytes(member.0),
             name: name.to_string(),
@@ -120,6 +121,7 @@ pub(super) fn decode(event: stored::entry::Event) -> Result<Event, DecodeError> 
     use stored::entry::Event as Stored;
     Ok(match event {
         Stored::HubCreated(stored::HubCreated { name, trust_domain }) => Event::HubCreated { name, trust_domain },
+        Stored::HubStarted(stored::HubStarted { run }) => Event::HubStarted { run: RunId(run) },
         Stored::MemberAdmitted(stored::MemberAdmitted { member_id, name, kind }) => Event::MemberAdmitted {
             member: MemberId(uuid(&member_id)?),
             name: self::name(&name)?,
