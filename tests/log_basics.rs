@@ -70,6 +70,16 @@ fn small_appends_wait_in_the_journal_and_take_no_more_disk_than_they_have() {
     let reader = log.reader();
     let page = reader.read(Seq(0), 5_000, usize::MAX).unwrap();
     assert!((0..5_000).map(|seq| (Seq(seq), small(seq))).eq(page));
+    for (from, to) in [(0, 5_000), (4_000, 5_000), (4_990, 4_995), (4_999, 5_000)] {
+        let mut next = from;
+        let visit = &mut |seq, bytes: &bytes::Bytes| {
+            assert_eq!((seq, bytes), (Seq(next), &small(next)));
+            next += 1;
+            std::ops::ControlFlow::Continue(())
+        };
+        reader.replay(Seq(from), Seq(to), visit).unwrap();
+        assert_eq!(next, to, "from {from}");
+    }
     let head = log.head();
     drop(log);
     let log = Log::open(dir.path(), Options::default()).unwrap();
