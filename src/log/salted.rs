@@ -24,7 +24,8 @@ impl Salted {
         Salted { entry, leaf }
     }
 
-    pub(super) fn size_bytes(&self) -> usize {
+    /// The length of the entry.
+    pub fn size_bytes(&self) -> usize {
         self.entry.bytes().map_or(0, Bytes::len)
     }
 }
