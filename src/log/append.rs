@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::batch::{Batch, ENTRY_BYTES_MAX, Stored, VALUE_BYTES_MAX};
 use super::disk;
 use super::epoch::{self, Place, Span};
+use super::erase::Eraser;
 use super::error::{AppendError, CloseError, DiskError, OpenError, Stop};
 use super::journal::Journal;
 use super::merkle::Hash;
@@ -47,6 +48,13 @@ impl Log {
     /// A handle for reading, for any thread.
     pub fn reader(&self) -> LogReader {
         LogReader {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// A handle for erasing, for a thread of its own.
+    pub fn eraser(&self) -> Eraser {
+        Eraser {
             shared: Arc::clone(&self.shared),
         }
     }

@@ -17,6 +17,8 @@ pub(super) struct Cache {
     bytes: usize,
     batches: BTreeMap<u64, Arc<Batch>>,
     order: VecDeque<u64>,
+    /// How often something was forgotten.
+    forgotten: u64,
 }
 
 impl Cache {
@@ -26,6 +28,7 @@ impl Cache {
             bytes: 0,
             batches: BTreeMap::new(),
             order: VecDeque::new(),
+            forgotten: 0,
         }
     }
 
@@ -33,6 +36,20 @@ impl Cache {
     pub(super) fn batch_at(&self, seq: Seq) -> Option<Arc<Batch>> {
         let (_, batch) = self.batches.range(..=seq.0).next_back()?;
         (seq < batch.end()).then(|| Arc::clone(batch))
+    }
+
+    /// Drop the batches that start in a span whose stored values have changed.
+    pub(super) fn forget(&mut self, from: Seq, to: Seq) {
+        self.forgotten += 1;
+        let stale: Vec<u64> = self.batches.range(from.0..to.0).map(|(first, _)| *first).collect();
+        for first in stale {
+            self.bytes -= self.batches.remove(&first).map_or(0, |batch| cost_bytes(&batch));
+        }
+    }
+
+    /// Changes whenever something is forgotten: what was read before may not be put in after.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     pub(super) fn insert(&mut self, batch: Arc<Batch>) {

@@ -8,19 +8,21 @@
 //!   before-open/                 the store as it was before recovery; exists only while recovery runs
 //!   sealed/                      the sled store, written once, after the epoch is sealed
 //!   manifest                     its manifest: from this file's existence on, `active` counts no more
+//!   erased/, erased-manifest     both of these once more, while entries are being erased
 //! ```
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Head;
-use super::batch::{Batch, Stored, VALUE_BYTES_MAX, chain_after};
+use super::batch::{Batch, chain_after};
 use super::disk;
 use super::error::{Damage, DiskError, OnDisk, OpenError};
 use super::journal::Journal;
 use super::manifest::{self, Manifest};
 use super::merkle::Hash;
-use super::store::{SealedWriter, Store, StoreError};
+use super::pack::Source;
+use super::store::{Store, StoreError};
 use super::tree::Tree;
 use crate::domain::id::Seq;
 
@@ -64,6 +66,14 @@ impl Place {
 
     pub(super) fn sealed(&self) -> PathBuf {
         self.dir.join("sealed")
+    }
+
+    pub(super) fn erased(&self) -> PathBuf {
+        self.dir.join("erased")
+    }
+
+    pub(super) fn erased_manifest(&self) -> PathBuf {
+        self.dir.join("erased-manifest")
     }
 
     pub(super) fn manifest(&self) -> PathBuf {
@@ -239,67 +249,14 @@ impl Span {
 /// Seal an epoch: write its entries once more, into a store that never changes again and holds each value once, then
 /// the manifest. Until the manifest stands, `active` is the epoch, and a crash leaves nothing but work to be redone.
 pub(super) fn seal(place: &Place, store: &Store, span: Span) -> Result<Manifest, OpenError> {
-    let sealed = place.sealed();
-    disk::remove_tree(&sealed)?;
-    let broken = |error: StoreError| from_store(error, place.first, None);
-    let mut writer = SealedWriter::create(&sealed).map_err(broken)?;
-    let mut chain = span.chain_before;
-    let mut packed = Pack {
-        first: span.first,
-        entries: Vec::new(),
-        cost_bytes: 0,
+    let source = Source {
+        place,
+        store,
+        chain_before: span.chain_before,
+        head: span.head,
     };
-    for found in store.scan(span.first).map_err(broken)? {
-        let (first, value) = found.map_err(broken)?;
-        if first.0 >= span.head.size {
-            break;
-        }
-        let batch = Batch::decode(first, &value).map_err(|error| Damage::new(error.to_string()).at(first))?;
-        for entry in batch.entries {
-            if packed.cost_bytes + entry.cost_bytes() > VALUE_BYTES_MAX && !packed.entries.is_empty() {
-                packed.write(&mut writer, &mut chain).map_err(broken)?;
-            }
-            packed.cost_bytes += entry.cost_bytes();
-            packed.entries.push(entry);
-        }
-    }
-    if !packed.entries.is_empty() {
-        packed.write(&mut writer, &mut chain).map_err(broken)?;
-    }
-    if (packed.first.0, chain) != (span.head.size, span.head.chain) {
-        let reason = "the entries do not lead to the chain hash that was computed as they were appended";
-        return Err(Damage::new(reason).in_epoch(place.first).into());
-    }
-    writer.finish().map_err(broken)?;
-    disk::sync_dir(&place.dir)?;
-    let manifest = span.manifest(&sealed)?;
+    source.copy(&place.sealed(), &mut |_, entry| entry)?;
+    let manifest = span.manifest(&place.sealed())?;
     manifest.write(&place.manifest())?;
     Ok(manifest)
-}
-
-/// Entries on their way into one value of a sealed store.
-struct Pack {
-    first: Seq,
-    entries: Vec<Stored>,
-    cost_bytes: usize,
-}
-
-impl Pack {
-    fn write(&mut self, writer: &mut SealedWriter, chain: &mut Hash) -> Result<(), StoreError> {
-        let entries = std::mem::take(&mut self.entries);
-        let batch = Batch {
-            first: self.first,
-            values_after: 0,
-            chain_before: *chain,
-            entries,
-        };
-        *chain = batch
-            .entries
-            .iter()
-            .fold(*chain, |chain, entry| chain_after(&chain, &entry.leaf()));
-        writer.push(batch.first, batch.encode_dense())?;
-        self.first = batch.end();
-        self.cost_bytes = 0;
-        Ok(())
-    }
 }

@@ -3,13 +3,13 @@
 //!
 //! It promises: what [`Log::append`] returned survives a power cut; what is read is what was written; anything less is
 //! an error that names the position, never a shorter log. It refuses to repair, to guess, and to go on after a failed
-//! write. One [`Log`] writes; any number of [`LogReader`]s read, from any thread. All calls block: none belongs on an
-//! async worker thread.
+//! write. One [`Log`] writes; any number of [`LogReader`]s read, from any thread, and an [`Eraser`] takes out what must go.
+//! All calls block: none belongs on an async worker thread.
 //!
 //! In reading order: `merkle` and `tree` (hashes and proofs), `batch` (the bytes of a value), `salted` and `waiting` (entries
-//! on their way in), `store` (sled), `journal` (what waits for the store), `manifest`, `epoch` and `recover` (a span of
-//! entries on disk), `head` (how far the log reaches), `open`, `seal`, `append`, `read`, `verify`, `bodies` (made from the log, beside it).
-//! `docs/storage-format.md` specifies the bytes.
+//! on their way in), `store` (sled), `journal` (what waits for the store), `manifest`, `pack`, `epoch` and `recover` (a span
+//! of entries on disk), `head` (how far the log reaches), `open`, `seal`, `append`, `read`, `erase`, `verify`,
+//! `bodies` (made from the log, beside it). `docs/storage-format.md` specifies the bytes.
 
 pub mod entry;
 
@@ -33,6 +33,8 @@ mod journal;
 
 mod manifest;
 
+mod pack;
+
 mod epoch;
 
 mod recover;
@@ -53,12 +55,15 @@ mod append;
 
 mod read;
 
+mod erase;
+
 mod verify;
 
 pub mod bodies;
 
 pub use append::APPEND_BYTES_MAX;
 pub use batch::ENTRY_BYTES_MAX;
+pub use erase::{EraseError, Eraser, Erasure};
 pub use error::{AppendError, CloseError, CreateError, Damage, DiskError, OpenError, ReadError, Stop};
 pub use open::Opening;
 pub use read::{LogReader, Record};

@@ -258,6 +258,7 @@ fn reaches(fold: &Fold, head: &Head) -> Result<(), Damage> {
 
 /// Continue the fold over a sealed epoch, from its manifest alone. `None` if the epoch is not sealed.
 pub(super) fn sealed(place: &Place, fold: &mut Fold) -> Result<Option<Manifest>, OpenError> {
+    finish_erasure(place)?;
     let Some(read) = Manifest::read(&place.manifest())? else {
         return Ok(None);
     };
@@ -277,6 +278,18 @@ pub(super) fn sealed(place: &Place, fold: &mut Fold) -> Result<Option<Manifest>,
     // What a crash after the manifest was written left behind.
     place.remove_growing()?;
     Ok(Some(manifest))
+}
+
+/// Finish an erasure that a crash interrupted, once it is sure that what takes the old one's place is whole.
+fn finish_erasure(place: &Place) -> Result<(), OpenError> {
+    let (manifest, store) = place.sealed_now();
+    if manifest == place.erased_manifest()
+        && let Some(read) = Manifest::read(&manifest)?
+    {
+        read.and_then(|manifest| manifest.check_lengths(&store))
+            .map_err(|damage| damage.in_epoch(place.first))?;
+    }
+    Ok(place.finish_erasure()?)
 }
 
 /// Seal an epoch that a later one follows: a crash, or a full disk, came between. On a disk still full it stays as it

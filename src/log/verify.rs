@@ -92,8 +92,9 @@ impl Checked<'_> {
             let reason = format!("the next epoch on disk starts at {}", place.first);
             return Err(Damage::new(reason).at(Seq(self.fold.tree.size())).into());
         }
-        let (path, manifest) = match Manifest::read(&place.manifest())? {
-            Some(manifest) => (place.sealed(), Some(manifest.map_err(in_epoch)?)),
+        let (manifest, sealed) = place.sealed_now();
+        let (path, manifest) = match Manifest::read(&manifest)? {
+            Some(manifest) => (sealed, Some(manifest.map_err(in_epoch)?)),
             None => (
                 place.unsealed(),
                 Manifest::read(&place.paused())?.transpose().map_err(in_epoch)?,
