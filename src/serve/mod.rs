@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::domain::id::Timestamp;
 use crate::hub::recall::RecallRules;
 use crate::hub::{Hub, HubOptions};
+use crate::log::bodies::BodiesOptions;
 use crate::log::{Log, Options};
 use crate::pki::{Authority, AuthorityError, ConnectionLimits, ConnectionRegistry, TlsError};
 
@@ -228,6 +229,10 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
         limits: quotas(&config.limits),
         log_dir: dir.log(),
         reopen: reopener(dir.log(), log_options),
+        views_dir: dir.views(),
+        bodies: BodiesOptions {
+            cache_bytes: config.views.body_cache_bytes,
+        },
     };
     let (hub, sequencer) = Hub::open(log, options)?;
     Ok(Opened {
@@ -280,6 +285,8 @@ async fn tick(hub: Hub, connections: ConnectionRegistry, stopping: CancellationT
 
 /// What an offline check found whole.
 pub struct Verified {
+    /// Bytes of all entries that were not erased, before compression.
+    pub entry_bytes: u64,
     /// Of the log.
     pub log: crate::log::Report,
     /// Members in the views.
@@ -303,7 +310,9 @@ pub enum VerifyError {
 pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
     let mut folding = crate::hub::Folding::default();
     let mut folded = Ok(());
+    let mut entry_bytes = 0;
     let log = crate::log::verify_each(&HubDir::new(dir).log(), &mut |seq, bytes| {
+        entry_bytes += bytes.len() as u64;
         if folded.is_ok() {
             folded = folding.entry(seq, bytes);
         }
@@ -312,6 +321,7 @@ pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
     let (members, indicators) = folding.counts();
     Ok(Verified {
         log,
+        entry_bytes,
         members,
         indicators,
     })
