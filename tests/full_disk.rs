@@ -139,7 +139,7 @@ async fn a_failed_sync_stops_acknowledgements_until_a_restart() {
     let faults = [
         "fdatasync:error=EIO:when=20",
         "pwrite64:error=EIO:when=60",
-        "sync_file_range:error=EIO:when=30",
+        "sync_file_range:error=EIO:when=1",
     ];
     let mut stopped = 0;
     for fault in faults {

@@ -7,7 +7,7 @@ mod support;
 use bytes::Bytes;
 use clearinghouse::domain::id::Seq;
 use clearinghouse::log::{
-    APPEND_BYTES_MAX, AppendError, CreateError, ENTRY_BYTES_MAX, Head, Log, OpenError, ReadError, verify,
+    APPEND_BYTES_MAX, AppendError, CreateError, ENTRY_BYTES_MAX, Head, Log, OpenError, Options, ReadError, verify,
 };
 use support::{check_log, check_reader, entries, entry, fill, options, small_epochs};
 
@@ -49,6 +49,49 @@ fn a_log_that_was_dropped_without_closing_has_everything() {
     );
     drop(log);
     assert_eq!(check_log(dir.path()), head);
+}
+
+#[test]
+fn small_appends_wait_in_the_journal_and_take_no_more_disk_than_they_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::create(dir.path(), Options::default()).unwrap();
+    let epoch = dir.path().join("epochs/00000000000000000000");
+    let stored = || std::fs::metadata(epoch.join("active/db")).unwrap().len();
+    let small = |seq: u64| entry(seq).slice(..390);
+    let before = stored();
+    for seq in 0..5_000 {
+        log.append(&[small(seq)]).unwrap();
+    }
+    let taken = stored() - before;
+    assert!(
+        taken < 5_000 * (390 + 36),
+        "the store took {taken} bytes of 5,000 small appends"
+    );
+    let reader = log.reader();
+    let page = reader.read(Seq(0), 5_000, usize::MAX).unwrap();
+    assert!((0..5_000).map(|seq| (Seq(seq), small(seq))).eq(page));
+    for (from, to) in [(0, 5_000), (4_000, 5_000), (4_990, 4_995), (4_999, 5_000)] {
+        let mut next = from;
+        let visit = &mut |seq, bytes: &bytes::Bytes| {
+            assert_eq!((seq, bytes), (Seq(next), &small(next)));
+            next += 1;
+            std::ops::ControlFlow::Continue(())
+        };
+        reader.replay(Seq(from), Seq(to), visit).unwrap();
+        assert_eq!(next, to, "from {from}");
+    }
+    let head = log.head();
+    drop(log);
+    let log = Log::open(dir.path(), Options::default()).unwrap();
+    assert_eq!((log.head(), log.opening().entries_taken_over), (head, 0));
+    assert_eq!(log.reader().read(Seq(4_999), 5, usize::MAX).unwrap().len(), 1);
+    assert!(epoch.join("journal").exists());
+    log.close().unwrap();
+    assert!(
+        !epoch.join("journal").exists(),
+        "a clean stop leaves nothing in the journal"
+    );
+    assert_eq!(verify(dir.path()).unwrap().head, head);
 }
 
 #[test]

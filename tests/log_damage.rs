@@ -204,33 +204,42 @@ fn damage_to_a_log_that_was_not_closed_never_loses_an_entry_in_silence() {
     // `outcome` asserts that every entry is there and unaltered whenever the log opens.
     let mut fixture = Fixture::new(false);
     let positions = knob("CLEARINGHOUSE_FLIPS", 2_000) / 2;
-    let growing = Path::new("epochs/00000000000000000414/active/db").to_path_buf();
-    let at = fixture.files.iter().position(|file| *file == growing).unwrap();
-    for _ in 0..fixture.files.len() {
-        fixture.files.push(growing.clone());
-        fixture.lengths.push(fixture.lengths[at]);
+    for growing in ["active/db", "journal"] {
+        let growing = Path::new("epochs/00000000000000000414").join(growing);
+        let at = fixture.files.iter().position(|file| *file == growing).unwrap();
+        assert!(fixture.lengths[at].1 > 1_000, "{} holds entries", growing.display());
+        for _ in 0..fixture.files.len() {
+            fixture.files.push(growing.clone());
+            fixture.lengths.push(fixture.lengths[at]);
+        }
     }
     fixture.sweep(positions);
 }
 
 #[test]
 fn a_lost_tail_is_refused_and_verify_names_where_it_starts() {
-    let fixture = Fixture::new(false);
-    let db = fixture.dir.join("epochs/00000000000000000414/active/db");
-    let mut content = fs::read(&db).unwrap();
-    let written = content.iter().rposition(|byte| *byte != 0).unwrap();
-    content[written - 200..].fill(0);
-    fs::write(&db, &content).unwrap();
-    for _ in 0..2 {
-        match Log::open(&fixture.dir, small_epochs(EPOCH_ENTRIES)) {
-            Err(OpenError::Damaged(damage)) => assert!(damage.seq.is_some_and(|seq| (414..520).contains(&seq.0))),
-            other => panic!("{other:?}"),
+    for file in ["active/db", "journal"] {
+        let fixture = Fixture::new(false);
+        let path = fixture.dir.join("epochs/00000000000000000414").join(file);
+        let mut content = fs::read(&path).unwrap();
+        let written = content.iter().rposition(|byte| *byte != 0).unwrap();
+        // What an earlier run left in the journal is longer than what counts now: all of that goes.
+        let lost = if file == "journal" { written } else { 200 };
+        content[written - lost..].fill(0);
+        fs::write(&path, &content).unwrap();
+        for _ in 0..2 {
+            match Log::open(&fixture.dir, small_epochs(EPOCH_ENTRIES)) {
+                Err(OpenError::Damaged(damage)) => {
+                    assert!(damage.seq.is_some_and(|seq| (414..520).contains(&seq.0)), "{damage}");
+                }
+                other => panic!("{file}: {other:?}"),
+            }
+            assert_eq!(fs::read(&path).unwrap(), content, "the evidence was altered");
         }
-        assert_eq!(fs::read(&db).unwrap(), content, "the evidence was altered");
-    }
-    match verify(&fixture.dir) {
-        Err(OpenError::Damaged(damage)) => assert!(damage.seq.is_some_and(|seq| (414..520).contains(&seq.0))),
-        other => panic!("{other:?}"),
+        match verify(&fixture.dir) {
+            Err(OpenError::Damaged(damage)) => assert!(damage.seq.is_some_and(|seq| (414..520).contains(&seq.0))),
+            other => panic!("{file}: {other:?}"),
+        }
     }
 }
 

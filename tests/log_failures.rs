@@ -13,8 +13,8 @@ use support::child::{Appender, LONG_EPOCHS, SHORT_EPOCHS, append_until_stopped, 
 use support::disk::Disk;
 use support::{check_log, check_reader, check_recovered, entries, fill};
 
-/// Room for the store, its copy and the ballast, and little more.
-const DISK_BYTES: u64 = 160 * 1024 * 1024;
+/// Room for the stores, a copy of the growing one and the ballast, and little more.
+const DISK_BYTES: u64 = 224 * 1024 * 1024;
 
 #[test]
 fn a_full_disk_stops_appends_not_reads_and_loses_nothing() {

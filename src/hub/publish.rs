@@ -3,14 +3,13 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::domain::handling::Handling;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Content, Indicator, State, Text};
 use crate::domain::member::{Role, Standing};
 use crate::domain::observable::Observable;
 use crate::domain::violation::Violation;
+use crate::log::Salted;
 use crate::log::entry::{Entry, Event, StoredIndicator};
 
 use super::error::HubError;
@@ -43,7 +42,7 @@ pub struct Item {
 
 /// An item that is ready to be written, should the state allow it.
 struct Prepared {
-    entry: Option<(Entry, Bytes)>,
+    entry: Option<(Entry, Salted)>,
     id: IndicatorId,
     observable: ObservableId,
     campaign: Box<str>,
@@ -234,9 +233,9 @@ impl Hub {
             actor: caller.actor(),
             event,
         };
-        let bytes = entry.encode();
+        let salted = Salted::new(entry.encode());
         Ok(Prepared {
-            entry: Some((entry, bytes)),
+            entry: Some((entry, salted)),
             id,
             observable,
             campaign,
@@ -274,7 +273,7 @@ fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limit
         };
     }
     // Taken once: an item that was decided is never asked for again.
-    let Some((entry, bytes)) = item.entry.take() else {
+    let Some((entry, salted)) = item.entry.take() else {
         return Violation::new("draft", "was already decided").into();
     };
     if let Event::IndicatorPublished { stored, .. } = &entry.event
@@ -290,14 +289,14 @@ fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limit
             retry_after: None,
         });
     }
-    if let Err(rejection) = take_room(views, staged, limits, member, bytes.len()) {
+    if let Err(rejection) = take_room(views, staged, limits, member, salted.size_bytes()) {
         return Outcome::Rejected(rejection);
     }
     if !item.request_id.is_empty() {
         staged.requests.insert((member, item.request_id.clone()), (item.id, 1));
     }
     staged.publications.insert(key, item.id);
-    staged.push_encoded(entry, bytes);
+    staged.push_salted(entry, salted);
     Outcome::Accepted {
         id: item.id,
         revision: 1,

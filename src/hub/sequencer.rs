@@ -6,12 +6,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::domain::id::{MemberId, RunId, Seq};
 use crate::log::entry::{Entry, Event};
-use crate::log::{AppendError, Head, Log};
+use crate::log::{AppendError, Head, Log, Salted};
 
 use super::disk::free_bytes;
 use super::error::HubError;
@@ -293,8 +292,8 @@ impl Worker {
             actor: None,
             event: Event::HubStarted { run },
         };
-        let bytes = entry.encode();
-        staged.entries.insert(0, (entry, bytes));
+        let salted = Salted::new(entry.encode());
+        staged.entries.insert(0, (entry, salted));
     }
 
     fn append(&mut self, staged: &Staged) -> Result<(), HubError> {
@@ -313,8 +312,8 @@ impl Worker {
         let Some(log) = &mut self.log else {
             return Err(HubError::ReadOnly("the log is stopped".into()));
         };
-        let entries: Vec<Bytes> = staged.entries.iter().map(|(_, bytes)| bytes.clone()).collect();
-        match log.append(&entries) {
+        let entries = staged.entries.iter().map(|(_, salted)| salted.clone()).collect();
+        match log.append_salted(entries) {
             Ok(_) => {
                 self.head = log.head();
                 Ok(())

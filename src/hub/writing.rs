@@ -4,9 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use crate::domain::id::{IndicatorId, MemberId, ObservableId};
+use crate::log::Salted;
 use crate::log::entry::Entry;
 
 use super::queue::{Lane, Queue};
@@ -35,7 +34,7 @@ const COMPANY: Duration = Duration::from_secs(60);
 /// Entries that are about to be written together, and what later proposals in the same write must know of them.
 #[derive(Default)]
 pub(super) struct Staged {
-    pub entries: Vec<(Entry, Bytes)>,
+    pub entries: Vec<(Entry, Salted)>,
     bytes: usize,
     /// Publications by publisher, observable and campaign.
     pub publications: HashMap<(MemberId, ObservableId, Box<str>), IndicatorId>,
@@ -69,17 +68,17 @@ impl Staged {
         has_room
     }
 
-    /// Adds an entry that is already encoded.
-    pub fn push_encoded(&mut self, entry: Entry, bytes: Bytes) {
-        self.bytes += bytes.len();
-        self.room.bytes = self.room.bytes.saturating_sub(bytes.len());
-        self.entries.push((entry, bytes));
+    /// Adds an entry that is already encoded, salted and hashed: what takes time is done before the sequencer's turn.
+    pub fn push_salted(&mut self, entry: Entry, salted: Salted) {
+        self.bytes += salted.size_bytes();
+        self.room.bytes = self.room.bytes.saturating_sub(salted.size_bytes());
+        self.entries.push((entry, salted));
     }
 
     /// Adds an entry.
     pub fn push(&mut self, entry: Entry) {
-        let bytes = entry.encode();
-        self.push_encoded(entry, bytes);
+        let salted = Salted::new(entry.encode());
+        self.push_salted(entry, salted);
     }
 
     /// For proposals that must see the state alone, such as changes of membership: true when nothing is staged, and then nobody
@@ -220,7 +219,7 @@ mod tests {
                 }
                 left -= 1;
                 if !repeated {
-                    staged.push_encoded(entry(), vec![0; bytes].into());
+                    staged.push_salted(entry(), Salted::new(vec![0; bytes].into()));
                 }
             }
             Decision::Ready(Box::new(|_, _| {}))

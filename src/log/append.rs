@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rand::RngCore;
 
-use super::batch::{Batch, ENTRY_BYTES_MAX, Stored, VALUE_BYTES_MAX, chain_after};
+use super::batch::{Batch, ENTRY_BYTES_MAX, Stored, VALUE_BYTES_MAX};
+use super::disk;
 use super::epoch::{self, Place, Span};
+use super::erase::Eraser;
 use super::error::{AppendError, CloseError, DiskError, OpenError, Stop};
+use super::journal::Journal;
 use super::merkle::Hash;
 use super::read::LogReader;
+use super::salted::Salted;
 use super::shared::{Body, Epoch};
 use super::store::{Store, StoreError};
+use super::waiting::{Waiting, one_batch};
 use super::{Durability, Head, Log, Opening};
 use crate::domain::id::Seq;
 
@@ -30,6 +34,9 @@ pub(super) struct Growing {
     pub store: Arc<Store>,
     /// The chain hash before its first entry.
     pub chain_before: Hash,
+    pub journal: Journal,
+    /// What the journal holds and the store does not.
+    pub waiting: Waiting,
 }
 
 impl Log {
@@ -41,6 +48,13 @@ impl Log {
     /// A handle for reading, for any thread.
     pub fn reader(&self) -> LogReader {
         LogReader {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// A handle for erasing, for a thread of its own.
+    pub fn eraser(&self) -> Eraser {
+        Eraser {
             shared: Arc::clone(&self.shared),
         }
     }
@@ -60,21 +74,25 @@ impl Log {
     /// [`AppendError::TooLarge`] fails this request alone. Any other error stops the log until it is reopened; whether
     /// the entries are in it then is unknown until then, and either all of them are or none.
     pub fn append(&mut self, entries: &[Bytes]) -> Result<Range<Seq>, AppendError> {
+        check_sizes(entries.iter().map(Bytes::len))?;
+        self.append_salted(entries.iter().cloned().map(Salted::new).collect())
+    }
+
+    /// As [`Log::append`], of entries that their callers have salted and hashed.
+    pub fn append_salted(&mut self, entries: Vec<Salted>) -> Result<Range<Seq>, AppendError> {
         if let Err(stop) = self.sealer.look() {
             self.stop_with(stop);
         }
         if let Some(stop) = &self.stop {
             return Err(stop.clone().into_append_error());
         }
-        check_sizes(entries)?;
+        check_sizes(entries.iter().map(Salted::size_bytes))?;
         let before = self.head();
         let range = Seq(before.size)..Seq(before.size + entries.len() as u64);
         if entries.is_empty() {
             return Ok(range);
         }
-        let (batches, leaves) = into_batches(before, salted(entries));
-        let written = self.write(&batches).and_then(|()| self.publish(batches, &leaves));
-        if let Err(stop) = written {
+        if let Err(stop) = self.write(before, entries) {
             tracing::error!(reason = %stop.reason, "the log stopped");
             self.stop = Some(stop.clone());
             return Err(stop.into_append_error());
@@ -83,9 +101,39 @@ impl Log {
         Ok(range)
     }
 
-    /// Make batches durable. A crash before the sync leaves none, some or all of them; opening takes them over only if
-    /// all are whole.
-    fn write(&self, batches: &[Batch]) -> Result<(), Stop> {
+    /// Make entries durable and move the head over them. What is small waits in the journal; once enough of it waits, it goes to the
+    /// store together with what comes then.
+    fn write(&mut self, before: Head, entries: Vec<Salted>) -> Result<(), Stop> {
+        let cost_bytes: usize = entries.iter().map(|salted| salted.entry.cost_bytes()).sum();
+        let record_bytes = Batch::plain_bytes(cost_bytes);
+        let waiting_bytes = self.growing.waiting.cost_bytes() + cost_bytes;
+        if waiting_bytes <= self.options.waiting_bytes_max.min(VALUE_BYTES_MAX)
+            && self.growing.journal.has_room(record_bytes)
+        {
+            let (batch, leaves) = one_batch(before, entries);
+            self.write_journal(&batch).map_err(|error| Stop::from(&error))?;
+            self.growing.waiting.push(&batch, &leaves);
+            return self.publish(vec![batch], &leaves, Written::Journal);
+        }
+        let leaves: Vec<Hash> = entries.iter().map(|salted| salted.leaf).collect();
+        let batches = self.write_store(entries)?;
+        self.publish(batches, &leaves, Written::Store)
+    }
+
+    /// A crash before the sync leaves the record, or nothing that passes for one.
+    fn write_journal(&mut self, batch: &Batch) -> Result<(), DiskError> {
+        self.growing.journal.append(&batch.encode_plain())?;
+        match self.options.durability {
+            Durability::Full => self.growing.journal.sync(),
+            Durability::SkipSync => Ok(()),
+        }
+    }
+
+    /// Move what waits to the store, and more after it. A crash before the sync leaves none, some or all of the values; opening takes
+    /// them over only if all are whole. Until then the journal holds what was acknowledged.
+    fn write_store(&mut self, more: Vec<Salted>) -> Result<Vec<Batch>, Stop> {
+        let waiting = std::mem::take(&mut self.growing.waiting);
+        let batches = waiting.into_batches(self.head(), more);
         let store = &self.growing.store;
         let write = || {
             batches
@@ -100,19 +148,35 @@ impl Log {
         write().map_err(|error: StoreError| match error {
             StoreError::Disk(error) => Stop::from(&error),
             StoreError::Corrupt(reason) => Stop { full: false, reason },
-        })
+        })?;
+        self.growing.journal.clear();
+        Ok(batches)
+    }
+
+    /// Move what waits to the store, if anything does.
+    fn empty_journal(&mut self) -> Result<(), Stop> {
+        if self.growing.waiting.is_empty() {
+            return Ok(());
+        }
+        let batches = self.write_store(Vec::new())?;
+        self.publish(batches, &[], Written::Store)
     }
 
     /// Move the head over what is durable now, first in its file, then for readers. A crash between the two leaves a
     /// head that demands entries whose append never returned, and they are there.
-    fn publish(&self, batches: Vec<Batch>, leaves: &[Hash]) -> Result<(), Stop> {
+    fn publish(&self, batches: Vec<Batch>, leaves: &[Hash], written: Written) -> Result<(), Stop> {
         let mut view = self.shared.view_mut();
         leaves.iter().for_each(|leaf| view.fold.push(*leaf));
         let head = view.fold.head();
         self.head_file.write(&head)?;
         view.head = head;
+        let batches: Vec<Arc<Batch>> = batches.into_iter().map(Arc::new).collect();
+        match written {
+            Written::Journal => view.pending.extend(batches.iter().cloned()),
+            Written::Store => view.pending.clear(),
+        }
         let mut cache = self.shared.cache();
-        batches.into_iter().for_each(|batch| cache.insert(Arc::new(batch)));
+        batches.into_iter().for_each(|batch| cache.insert(batch));
         Ok(())
     }
 
@@ -144,14 +208,14 @@ impl Log {
     fn begin_epoch(&mut self) -> Result<(), OpenError> {
         let head = self.head();
         let first = Seq(head.size);
-        if let Err(stop) = self.sealer.finish() {
+        if let Err(stop) = self.sealer.finish().and_then(|()| self.empty_journal()) {
             return Err(OpenError::Disk(self.stop_with(stop)));
         }
         // A sealed epoch beyond the head would look like damage: the head must be on disk first.
         if let Err(stop) = self.head_file.write_and_sync(&head) {
             return Err(OpenError::Disk(self.stop_with(stop)));
         }
-        let (place, store) = match epoch::create(&self.shared.log_dir, first) {
+        let epoch::Fresh { place, store, journal } = match epoch::create(&self.shared.log_dir, first) {
             Ok(created) => created,
             Err(error) => {
                 let place = Place::new(&self.shared.log_dir, first);
@@ -177,6 +241,8 @@ impl Log {
                 place,
                 store,
                 chain_before: head.chain,
+                journal,
+                waiting: Waiting::default(),
             },
         );
         let span = Span::new(full.place.first, full.chain_before, &self.shared.view().fold);
@@ -192,7 +258,10 @@ impl Log {
 
     /// Stop cleanly, so that the next start need not read the log. Readers get
     /// [`ReadError::Closed`](super::ReadError::Closed) from here on.
-    pub fn close(self) -> Result<(), CloseError> {
+    pub fn close(mut self) -> Result<(), CloseError> {
+        if self.stop.is_none() {
+            self.empty_journal().map_err(CloseError::Stopped)?;
+        }
         // Dropped from the right to the left: the lock goes last.
         let Log {
             _lock,
@@ -222,8 +291,16 @@ impl Log {
             return Ok(());
         }
         span.manifest(&growing.place.active())?.write(&growing.place.paused())?;
+        // All of it is in the store, and no digest covers it.
+        disk::remove_file(&growing.place.journal())?;
         Ok(())
     }
+}
+
+/// Where an append went.
+enum Written {
+    Journal,
+    Store,
 }
 
 /// Close a store once the readers that are using it are done. Whether they were, in time.
@@ -245,16 +322,16 @@ fn let_go(mut store: Arc<Store>) -> bool {
     false
 }
 
-fn check_sizes(entries: &[Bytes]) -> Result<(), AppendError> {
+fn check_sizes(entries: impl Iterator<Item = usize>) -> Result<(), AppendError> {
     let mut total = 0;
-    for (index, entry) in entries.iter().enumerate() {
-        if entry.len() > ENTRY_BYTES_MAX {
+    for (index, entry_bytes) in entries.enumerate() {
+        if entry_bytes > ENTRY_BYTES_MAX {
             return Err(AppendError::TooLarge {
                 index,
                 max: ENTRY_BYTES_MAX,
             });
         }
-        total += entry.len() + Stored::OVERHEAD_BYTES;
+        total += entry_bytes + Stored::OVERHEAD_BYTES;
         if total > APPEND_BYTES_MAX {
             return Err(AppendError::TooLarge {
                 index,
@@ -263,49 +340,4 @@ fn check_sizes(entries: &[Bytes]) -> Result<(), AppendError> {
         }
     }
     Ok(())
-}
-
-/// Give each entry its own salt. Two entries with one salt would tell those who see the tree that they are equal.
-fn salted(entries: &[Bytes]) -> impl Iterator<Item = Stored> {
-    let mut random = rand::rng();
-    entries.iter().map(move |bytes| {
-        let mut salt = [0; 32];
-        random.fill_bytes(&mut salt);
-        Stored::Whole {
-            salt,
-            bytes: bytes.clone(),
-        }
-    })
-}
-
-/// Cut an append into values that sled keeps out of blob files, and compute the leaves of its entries.
-fn into_batches(before: Head, entries: impl Iterator<Item = Stored>) -> (Vec<Batch>, Vec<Hash>) {
-    let mut batches: Vec<Batch> = Vec::new();
-    let mut leaves = Vec::new();
-    let mut chain = before.chain;
-    let mut room_bytes = 0;
-    for entry in entries {
-        let cost_bytes = entry.cost_bytes();
-        let first = Seq(before.size + leaves.len() as u64);
-        leaves.push(entry.leaf());
-        match batches.last_mut().filter(|_| cost_bytes <= room_bytes) {
-            Some(batch) => batch.entries.push(entry),
-            None => {
-                room_bytes = VALUE_BYTES_MAX;
-                batches.push(Batch {
-                    first,
-                    values_after: 0,
-                    chain_before: chain,
-                    entries: vec![entry],
-                });
-            }
-        }
-        room_bytes -= cost_bytes;
-        chain = chain_after(&chain, &leaves[leaves.len() - 1]);
-    }
-    for (values_after, batch) in batches.iter_mut().rev().enumerate() {
-        // APPEND_BYTES_MAX keeps the number of values far below what fits.
-        batch.values_after = values_after as u16;
-    }
-    (batches, leaves)
 }

@@ -17,6 +17,8 @@ pub(super) struct Cache {
     bytes: usize,
     batches: BTreeMap<u64, Arc<Batch>>,
     order: VecDeque<u64>,
+    /// How often something was forgotten.
+    forgotten: u64,
 }
 
 impl Cache {
@@ -26,6 +28,7 @@ impl Cache {
             bytes: 0,
             batches: BTreeMap::new(),
             order: VecDeque::new(),
+            forgotten: 0,
         }
     }
 
@@ -35,15 +38,38 @@ impl Cache {
         (seq < batch.end()).then(|| Arc::clone(batch))
     }
 
+    /// Drop the batches that start in a span whose stored values have changed.
+    pub(super) fn forget(&mut self, from: Seq, to: Seq) {
+        self.forgotten += 1;
+        let stale: Vec<u64> = self.batches.range(from.0..to.0).map(|(first, _)| *first).collect();
+        for first in stale {
+            self.bytes -= self.batches.remove(&first).map_or(0, |batch| cost_bytes(&batch));
+        }
+    }
+
+    /// Changes whenever something is forgotten: what was read before may not be put in after.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     pub(super) fn insert(&mut self, batch: Arc<Batch>) {
         let first = batch.first.0;
         let cost = cost_bytes(&batch);
         if cost > self.bytes_max {
             return;
         }
-        match self.batches.insert(first, batch) {
-            Some(replaced) => self.bytes -= cost_bytes(&replaced),
-            None => self.order.push_back(first),
+        // Small appends come back as one batch once they have become a value of the store. What it covers would hide it.
+        let covered: Vec<u64> = self
+            .batches
+            .range(first..batch.end().0)
+            .map(|(first, _)| *first)
+            .collect();
+        for first in &covered {
+            self.bytes -= self.batches.remove(first).map_or(0, |covered| cost_bytes(&covered));
+        }
+        self.batches.insert(first, batch);
+        if covered.first() != Some(&first) {
+            self.order.push_back(first);
         }
         self.bytes += cost;
         while self.bytes > self.bytes_max {
@@ -105,5 +131,16 @@ mod tests {
         assert!(cache.batch_at(Seq(4)).is_none(), "a batch above the limit is not kept");
         cache.insert(batch(3, 1));
         assert_eq!(cache.bytes, 3 * cost);
+    }
+
+    #[test]
+    fn a_batch_takes_the_place_of_those_that_it_covers() {
+        let cost = cost_bytes(&batch(0, 1));
+        let mut cache = Cache::new(100 * cost);
+        (0..10).for_each(|first| cache.insert(batch(first, 1)));
+        cache.insert(batch(2, 6));
+        assert!((0..10).all(|seq| cache.batch_at(Seq(seq)).is_some()));
+        assert_eq!(cache.batch_at(Seq(7)).map(|batch| batch.first), Some(Seq(2)));
+        assert_eq!(cache.bytes, 10 * cost);
     }
 }

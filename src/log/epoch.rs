@@ -3,22 +3,26 @@
 //! ```text
 //! epochs/00000000000000000000/   the position of the first entry, 20 digits
 //!   active/                      the sled store, while it grows
+//!   journal                      appends that wait for the store; none after a clean stop
 //!   paused                       its manifest, only between a clean stop and the next start
 //!   before-open/                 the store as it was before recovery; exists only while recovery runs
 //!   sealed/                      the sled store, written once, after the epoch is sealed
 //!   manifest                     its manifest: from this file's existence on, `active` counts no more
+//!   erased/, erased-manifest     both of these once more, while entries are being erased
 //! ```
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Head;
-use super::batch::{Batch, Stored, VALUE_BYTES_MAX, chain_after};
+use super::batch::{Batch, chain_after};
 use super::disk;
 use super::error::{Damage, DiskError, OnDisk, OpenError};
+use super::journal::Journal;
 use super::manifest::{self, Manifest};
 use super::merkle::Hash;
-use super::store::{SealedWriter, Store, StoreError};
+use super::pack::Source;
+use super::store::{Store, StoreError};
 use super::tree::Tree;
 use crate::domain::id::Seq;
 
@@ -56,8 +60,20 @@ impl Place {
         self.dir.join("active")
     }
 
+    pub(super) fn journal(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+
     pub(super) fn sealed(&self) -> PathBuf {
         self.dir.join("sealed")
+    }
+
+    pub(super) fn erased(&self) -> PathBuf {
+        self.dir.join("erased")
+    }
+
+    pub(super) fn erased_manifest(&self) -> PathBuf {
+        self.dir.join("erased-manifest")
     }
 
     pub(super) fn manifest(&self) -> PathBuf {
@@ -74,6 +90,12 @@ impl Place {
 
     pub(super) fn before_open_partial(&self) -> PathBuf {
         self.dir.join("before-open.partial")
+    }
+
+    /// Remove what only a growing epoch has, once a manifest vouches for the sealed store.
+    pub(super) fn remove_growing(&self) -> Result<(), DiskError> {
+        disk::remove_tree(&self.active())?;
+        disk::remove_file(&self.journal())
     }
 
     /// The store that counts while the epoch grows: the copy, if a crash interrupted recovery.
@@ -133,8 +155,15 @@ impl Fold {
     }
 }
 
+/// An epoch without entries.
+pub(super) struct Fresh {
+    pub place: Place,
+    pub store: Arc<Store>,
+    pub journal: Journal,
+}
+
 /// Begin the epoch that starts at `first`. It appears as a whole or not at all.
-pub(super) fn create(log_dir: &Path, first: Seq) -> Result<(Place, Arc<Store>), StoreError> {
+pub(super) fn create(log_dir: &Path, first: Seq) -> Result<Fresh, StoreError> {
     let place = Place::new(log_dir, first);
     let partial = place.dir.with_extension("partial");
     disk::remove_tree(&partial)?;
@@ -143,14 +172,19 @@ pub(super) fn create(log_dir: &Path, first: Seq) -> Result<(Place, Arc<Store>), 
     // to say so before the epoch exists. The third is under the final name, for sled remembers paths.
     drop(Store::open(&partial.join("active"))?);
     drop(Store::open(&partial.join("active"))?);
+    drop(Journal::open_empty(&partial.join("journal"))?);
     disk::sync_tree(&partial)?;
     disk::rename(&partial, &place.dir)?;
     let opened = Store::open(&place.active()).and_then(|store| {
         disk::sync_tree(&place.active())?;
-        Ok(store)
+        Ok((store, Journal::open_empty(&place.journal())?))
     });
     match opened {
-        Ok(store) => Ok((place, Arc::new(store))),
+        Ok((store, journal)) => Ok(Fresh {
+            place,
+            store: Arc::new(store),
+            journal,
+        }),
         Err(error) => {
             disk::rename(&place.dir, &partial)?;
             Err(error)
@@ -215,67 +249,14 @@ impl Span {
 /// Seal an epoch: write its entries once more, into a store that never changes again and holds each value once, then
 /// the manifest. Until the manifest stands, `active` is the epoch, and a crash leaves nothing but work to be redone.
 pub(super) fn seal(place: &Place, store: &Store, span: Span) -> Result<Manifest, OpenError> {
-    let sealed = place.sealed();
-    disk::remove_tree(&sealed)?;
-    let broken = |error: StoreError| from_store(error, place.first, None);
-    let mut writer = SealedWriter::create(&sealed).map_err(broken)?;
-    let mut chain = span.chain_before;
-    let mut packed = Pack {
-        first: span.first,
-        entries: Vec::new(),
-        cost_bytes: 0,
+    let source = Source {
+        place,
+        store,
+        chain_before: span.chain_before,
+        head: span.head,
     };
-    for found in store.scan(span.first).map_err(broken)? {
-        let (first, value) = found.map_err(broken)?;
-        if first.0 >= span.head.size {
-            break;
-        }
-        let batch = Batch::decode(first, &value).map_err(|error| Damage::new(error.to_string()).at(first))?;
-        for entry in batch.entries {
-            if packed.cost_bytes + entry.cost_bytes() > VALUE_BYTES_MAX && !packed.entries.is_empty() {
-                packed.write(&mut writer, &mut chain).map_err(broken)?;
-            }
-            packed.cost_bytes += entry.cost_bytes();
-            packed.entries.push(entry);
-        }
-    }
-    if !packed.entries.is_empty() {
-        packed.write(&mut writer, &mut chain).map_err(broken)?;
-    }
-    if (packed.first.0, chain) != (span.head.size, span.head.chain) {
-        let reason = "the entries do not lead to the chain hash that was computed as they were appended";
-        return Err(Damage::new(reason).in_epoch(place.first).into());
-    }
-    writer.finish().map_err(broken)?;
-    disk::sync_dir(&place.dir)?;
-    let manifest = span.manifest(&sealed)?;
+    source.copy(&place.sealed(), &mut |_, entry| entry)?;
+    let manifest = span.manifest(&place.sealed())?;
     manifest.write(&place.manifest())?;
     Ok(manifest)
-}
-
-/// Entries on their way into one value of a sealed store.
-struct Pack {
-    first: Seq,
-    entries: Vec<Stored>,
-    cost_bytes: usize,
-}
-
-impl Pack {
-    fn write(&mut self, writer: &mut SealedWriter, chain: &mut Hash) -> Result<(), StoreError> {
-        let entries = std::mem::take(&mut self.entries);
-        let batch = Batch {
-            first: self.first,
-            values_after: 0,
-            chain_before: *chain,
-            entries,
-        };
-        *chain = batch
-            .entries
-            .iter()
-            .fold(*chain, |chain, entry| chain_after(&chain, &entry.leaf()));
-        writer.push(batch.first, batch.encode())?;
-        self.first = batch.end();
-        self.cost_bytes = 0;
-        Ok(())
-    }
 }

@@ -141,6 +141,8 @@ struct State {
     /// The slot that the next write goes to; never the stable one, nor the one being synced.
     writing: usize,
     dirty: bool,
+    /// Whether the thread waits for something to sync. Only then is it woken, for that costs more than a write.
+    idle: bool,
     closing: bool,
     failed: Option<Stop>,
 }
@@ -158,6 +160,7 @@ impl HeadFile {
             stable: record.slot,
             writing: (record.slot + 1) % SLOTS,
             dirty: false,
+            idle: false,
             closing: false,
             failed: None,
         };
@@ -195,7 +198,10 @@ impl HeadFile {
             .on("write", &self.shared.path)
             .map_err(|error| Stop::from(&error))?;
         state.dirty = true;
-        self.shared.changed.notify_all();
+        if state.idle {
+            state.idle = false;
+            self.shared.changed.notify_all();
+        }
         Ok(())
     }
 
@@ -236,8 +242,10 @@ impl Shared {
         let mut state = self.lock();
         loop {
             while !state.dirty && !state.closing {
+                state.idle = true;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            state.idle = false;
             if !state.dirty {
                 return;
             }

@@ -84,10 +84,19 @@ impl Edge {
 
     /// The Merkle root over everything pushed.
     pub fn root(&self) -> Hash {
-        let mut peaks = self.peaks.iter().rev();
-        let Some(last) = peaks.next() else { return empty_root() };
-        peaks.fold(*last, |right, left| node_hash(left, &right))
+        root_of_peaks(self.peaks.iter().rev())
     }
+
+    /// The root over everything pushed here and then to `after`, which must be smaller than any subtree pushed here.
+    pub fn root_with(&self, after: &Edge) -> Hash {
+        root_of_peaks(after.peaks.iter().rev().chain(self.peaks.iter().rev()))
+    }
+}
+
+/// The root over complete subtrees, the last one first.
+fn root_of_peaks<'a>(mut peaks: impl Iterator<Item = &'a Hash>) -> Hash {
+    let Some(last) = peaks.next() else { return empty_root() };
+    peaks.fold(*last, |right, left| node_hash(left, &right))
 }
 
 /// Looks up the root of the complete subtree `index` at `level`: the one over leaves

@@ -3,12 +3,13 @@
 //!
 //! It promises: what [`Log::append`] returned survives a power cut; what is read is what was written; anything less is
 //! an error that names the position, never a shorter log. It refuses to repair, to guess, and to go on after a failed
-//! write. One [`Log`] writes; any number of [`LogReader`]s read, from any thread. All calls block: none belongs on an
-//! async worker thread.
+//! write. One [`Log`] writes; any number of [`LogReader`]s read, from any thread, and an [`Eraser`] takes out what must go.
+//! All calls block: none belongs on an async worker thread.
 //!
-//! In reading order: `merkle` and `tree` (hashes and proofs), `batch` (the bytes of a value), `store` (sled),
-//! `manifest`, `epoch` and `recover` (a span of entries on disk), `head` (how far the log reaches), `open`, `seal`,
-//! `append`, `read`, `verify`. `docs/storage-format.md` specifies the bytes.
+//! In reading order: `merkle` and `tree` (hashes and proofs), `batch` (the bytes of a value), `salted` and `waiting` (entries
+//! on their way in), `store` (sled), `journal` (what waits for the store), `manifest`, `pack`, `epoch` and `recover` (a span
+//! of entries on disk), `head` (how far the log reaches), `open`, `seal`, `append`, `read`, `erase`, `verify`,
+//! `bodies` (made from the log, beside it). `docs/storage-format.md` specifies the bytes.
 
 pub mod entry;
 
@@ -20,11 +21,19 @@ mod fields;
 
 mod batch;
 
+mod salted;
+
+mod waiting;
+
 mod disk;
 
 mod store;
 
+mod journal;
+
 mod manifest;
+
+mod pack;
 
 mod epoch;
 
@@ -46,15 +55,19 @@ mod append;
 
 mod read;
 
+mod erase;
+
 mod verify;
 
 pub mod bodies;
 
 pub use append::APPEND_BYTES_MAX;
 pub use batch::ENTRY_BYTES_MAX;
+pub use erase::{EraseError, Eraser, Erasure};
 pub use error::{AppendError, CloseError, CreateError, Damage, DiskError, OpenError, ReadError, Stop};
 pub use open::Opening;
 pub use read::{LogReader, Record};
+pub use salted::Salted;
 pub use verify::{Report, VerifyError, verify, verify_each};
 
 use std::sync::Arc;
@@ -93,6 +106,9 @@ pub struct Options {
     pub epoch_bytes_max: u64,
     /// An epoch that has this many entries is sealed.
     pub epoch_entries_max: u64,
+    /// Small appends wait in the journal until they are so many bytes; more than fills one value counts as that. 0 sends each
+    /// to the store at once.
+    pub waiting_bytes_max: usize,
     /// The memory for decoded batches, which is what makes reading near the head cheap.
     pub cache_bytes: usize,
     /// The space put aside so that the log can be reopened on a full disk; 0 for none.
@@ -106,6 +122,7 @@ impl Default for Options {
         Options {
             epoch_bytes_max: 256 * 1024 * 1024,
             epoch_entries_max: 1_000_000,
+            waiting_bytes_max: batch::VALUE_BYTES_MAX,
             cache_bytes: 64 * 1024 * 1024,
             ballast_bytes: 2 * store::SEGMENT_BYTES as u64,
             durability: Durability::Full,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::append::Growing;
+use super::batch::Batch;
 use super::disk::{self, Ballast, Lock, LockError};
 use super::epoch::{self, Fold, Place, Span};
 use super::error::{CreateError, Damage, OnDisk, OpenError};
@@ -14,6 +15,7 @@ use super::recover::{self, Demand, Keeping};
 use super::seal::Sealer;
 use super::shared::{Body, Closer, Epoch, Shared, View};
 use super::store::StoreError;
+use super::waiting::Waiting;
 use super::{Head, Log, Options, Stop};
 use crate::domain::id::Seq;
 
@@ -118,6 +120,7 @@ struct Opened {
     fold: Fold,
     epochs: Vec<Epoch>,
     growing: Growing,
+    pending: Vec<Batch>,
     opening: Opening,
 }
 
@@ -132,6 +135,7 @@ impl Opened {
         let mut fold = Fold::empty();
         let mut epochs = Vec::new();
         let mut growing: Option<Growing> = None;
+        let mut pending = Vec::new();
         for (place, next) in with_next(places) {
             continues_at(&place, &fold)?;
             if let Some(before) = growing.take() {
@@ -157,6 +161,7 @@ impl Opened {
             opening.clean = recovered.clean;
             opening.values_dropped += recovered.values_dropped;
             let store = Arc::new(recovered.store);
+            pending = recovered.waiting;
             epochs.push(Epoch {
                 place: place.clone(),
                 body: Body::Growing(Arc::clone(&store)),
@@ -165,6 +170,8 @@ impl Opened {
                 place,
                 store,
                 chain_before,
+                journal: recovered.journal,
+                waiting: Waiting::of(&pending),
             });
         }
         reaches(&fold, &record.head)?;
@@ -181,6 +188,7 @@ impl Opened {
             fold,
             epochs,
             growing,
+            pending,
             opening,
         })
     }
@@ -191,12 +199,14 @@ impl Opened {
             fold,
             epochs,
             growing,
+            pending,
             opening,
         } = self;
         let view = View {
             head: fold.head(),
             fold,
             epochs,
+            pending: pending.into_iter().map(Arc::new).collect(),
         };
         let shared = Arc::new(Shared::new(dir.to_path_buf(), view, options.cache_bytes));
         let _closer = Closer(Arc::clone(&shared));
@@ -248,6 +258,7 @@ fn reaches(fold: &Fold, head: &Head) -> Result<(), Damage> {
 
 /// Continue the fold over a sealed epoch, from its manifest alone. `None` if the epoch is not sealed.
 pub(super) fn sealed(place: &Place, fold: &mut Fold) -> Result<Option<Manifest>, OpenError> {
+    finish_erasure(place)?;
     let Some(read) = Manifest::read(&place.manifest())? else {
         return Ok(None);
     };
@@ -265,8 +276,20 @@ pub(super) fn sealed(place: &Place, fold: &mut Fold) -> Result<Option<Manifest>,
     });
     let manifest = checked.map_err(|damage| damage.in_epoch(place.first))?;
     // What a crash after the manifest was written left behind.
-    disk::remove_tree(&place.active())?;
+    place.remove_growing()?;
     Ok(Some(manifest))
+}
+
+/// Finish an erasure that a crash interrupted, once it is sure that what takes the old one's place is whole.
+fn finish_erasure(place: &Place) -> Result<(), OpenError> {
+    let (manifest, store) = place.sealed_now();
+    if manifest == place.erased_manifest()
+        && let Some(read) = Manifest::read(&manifest)?
+    {
+        read.and_then(|manifest| manifest.check_lengths(&store))
+            .map_err(|damage| damage.in_epoch(place.first))?;
+    }
+    Ok(place.finish_erasure()?)
 }
 
 /// Seal an epoch that a later one follows: a crash, or a full disk, came between. On a disk still full it stays as it
@@ -283,13 +306,14 @@ fn seal_left_over(before: &Growing, epochs: &mut [Epoch], fold: &Fold) -> Result
     if let Some(epoch) = epochs.last_mut() {
         epoch.body = Body::Sealed(Arc::new(manifest.without_tree()));
     }
-    Ok(disk::remove_tree(&before.place.active())?)
+    Ok(before.place.remove_growing()?)
 }
 
 /// Begin an epoch where none is growing: a crash came between sealing the last and beginning this.
 fn begin(dir: &Path, epochs: &mut Vec<Epoch>, fold: &Fold) -> Result<Growing, OpenError> {
     let first = Seq(fold.tree.size());
-    let (place, store) = epoch::create(dir, first).map_err(|error| epoch::from_store(error, first, None))?;
+    let epoch::Fresh { place, store, journal } =
+        epoch::create(dir, first).map_err(|error| epoch::from_store(error, first, None))?;
     epochs.push(Epoch {
         place: place.clone(),
         body: Body::Growing(Arc::clone(&store)),
@@ -298,5 +322,7 @@ fn begin(dir: &Path, epochs: &mut Vec<Epoch>, fold: &Fold) -> Result<Growing, Op
         place,
         store,
         chain_before: fold.chain,
+        journal,
+        waiting: Waiting::default(),
     })
 }

@@ -9,7 +9,7 @@ use super::Head;
 use super::batch::{Batch, Stored};
 use super::error::{Damage, ReadError};
 use super::merkle::{self, Hash};
-use super::shared::{Shared, decode, from_store};
+use super::shared::{Epoch, Shared, decode, from_store};
 use super::tree::{self, TILE_LEAVES};
 use crate::domain::id::Seq;
 
@@ -181,25 +181,64 @@ impl LogReader {
     fn scan(&self, range: Range<Seq>, visit: &mut dyn FnMut(Seq, &Stored) -> ControlFlow<()>) -> Result<(), ReadError> {
         let Range { start: mut at, end: to } = range;
         while at < to {
+            let from = at;
+            // What waits is looked up before the store is: it may become part of the store in between, never the reverse.
+            let pending = self.shared.view().pending.clone();
+            let waiting_from = pending.first().map_or(to, |batch| batch.first);
             let epoch = self.shared.epoch_at(at)?;
-            let first = epoch.place.first;
-            let store = self.shared.store(&epoch)?;
-            for found in store.scan(at).map_err(|error| from_store(error, first, Some(at)))? {
-                let (key, value) = found.map_err(|error| from_store(error, first, Some(at)))?;
-                let batch = decode(key, &value, first)?;
-                match visit_batch(&batch, &mut at, to, visit) {
-                    Ok(ControlFlow::Continue(())) => {}
-                    Ok(ControlFlow::Break(())) => return Ok(()),
-                    Err(damage) => return Err(damage.in_epoch(first).into()),
-                }
+            let in_epoch = |damage: Damage| ReadError::Damaged(damage.in_epoch(epoch.place.first));
+            let flow = if at < waiting_from {
+                self.scan_store(&epoch, &mut at, waiting_from.min(to), to, visit)?
+            } else {
+                visit_waiting(&pending, &mut at, to, visit).map_err(in_epoch)?
+            };
+            if flow.is_break() {
+                return Ok(());
             }
-            // The store had no more: either the next epoch goes on from here, or entries are missing.
-            if at < to && self.shared.epoch_at(at)?.place.first == first {
-                return Err(Damage::new("the entry is missing").at(at).in_epoch(first).into());
+            // There was no more: either the next epoch goes on from here, or entries are missing.
+            if at == from && self.shared.epoch_at(at)?.place == epoch.place {
+                return Err(in_epoch(Damage::new("the entry is missing").at(at)));
             }
         }
         Ok(())
     }
+
+    /// Visit what the store of an epoch holds, from `at` on until `enough` or beyond.
+    fn scan_store(
+        &self,
+        epoch: &Epoch,
+        at: &mut Seq,
+        enough: Seq,
+        to: Seq,
+        visit: &mut dyn FnMut(Seq, &Stored) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, ReadError> {
+        let first = epoch.place.first;
+        let store = self.shared.store(epoch)?;
+        for found in store.scan(*at).map_err(|error| from_store(error, first, Some(*at)))? {
+            let (key, value) = found.map_err(|error| from_store(error, first, Some(*at)))?;
+            let batch = decode(key, &value, first)?;
+            let flow = visit_batch(&batch, at, to, visit).map_err(|damage| damage.in_epoch(first))?;
+            if flow.is_break() || *at >= enough {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+fn visit_waiting(
+    pending: &[Arc<Batch>],
+    at: &mut Seq,
+    to: Seq,
+    visit: &mut dyn FnMut(Seq, &Stored) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, Damage> {
+    let skipped = pending.partition_point(|batch| batch.end() <= *at);
+    for batch in &pending[skipped..] {
+        if visit_batch(batch, at, to, visit)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 fn visit_batch(

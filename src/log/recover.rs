@@ -8,6 +8,7 @@ use super::batch::Batch;
 use super::disk;
 use super::epoch::{Fold, Place, from_store};
 use super::error::{Damage, DiskError, OnDisk, OpenError};
+use super::journal::{Journal, Records};
 use super::manifest::Manifest;
 use super::store::{Store, StoreError};
 use crate::domain::id::Seq;
@@ -38,6 +39,9 @@ pub(super) enum Keeping {
 /// The store of an epoch that was not sealed.
 pub(super) struct Recovered {
     pub store: Store,
+    pub journal: Journal,
+    /// What the journal holds and the store does not.
+    pub waiting: Vec<Batch>,
     /// Whether a clean stop had left it, so that nothing was read.
     pub clean: bool,
     /// How many values beyond the head were taken back out.
@@ -57,6 +61,8 @@ pub(super) fn open_growing(
     if let Some(store) = resume_paused(place, fold, &demand.head)? {
         return Ok(Recovered {
             store,
+            journal: Journal::open_empty(&place.journal())?,
+            waiting: Vec::new(),
             clean: true,
             values_dropped: 0,
         });
@@ -111,7 +117,7 @@ fn recover(place: &Place, fold: &mut Fold, demand: &Demand) -> Result<Recovered,
     disk::remove_file(&place.paused())?;
     let broken = |error: StoreError| from_store(error, place.first, None);
     let store = Store::open(&place.active()).map_err(broken)?;
-    let values_dropped = take_in(&store, place, fold, demand)?;
+    let (values_dropped, records) = take_in(&store, place, fold, demand)?;
     if store.has_blobs()? {
         let damage = Damage::new("a value was moved to a blob file, which power cuts tear");
         return Err(damage
@@ -124,16 +130,36 @@ fn recover(place: &Place, fold: &mut Fold, demand: &Demand) -> Result<Recovered,
     disk::sync_tree(&place.active())?;
     Ok(Recovered {
         store,
+        journal: Journal::open_after(&place.journal(), &records)?,
+        waiting: records.batches,
         clean: false,
         values_dropped,
     })
 }
 
-/// Read all values in order. Up to the head each must be whole. Beyond it, whole appends are taken over, and the rest
-/// removed: it was never acknowledged, and left in place it would stand in the way of the next append.
-fn take_in(store: &Store, place: &Place, fold: &mut Fold, demand: &Demand) -> Result<usize, OpenError> {
+/// Take in the store and then the journal. Together they must reach the head. What the store holds beyond its last whole append is
+/// removed: it was never acknowledged, or the journal holds it, and left in place it would stand in the way of what comes next.
+fn take_in(store: &Store, place: &Place, fold: &mut Fold, demand: &Demand) -> Result<(usize, Records), OpenError> {
+    let broken = take_in_store(store, place, fold, demand)?;
+    let stored = Seq(fold.tree.size());
+    let records = take_in_journal(place, fold, demand)?;
+    let reached = fold.tree.size();
+    if reached < demand.end() {
+        let missing = Damage::new(format!("{} acknowledged entries are missing", demand.end() - reached));
+        return Err(broken.unwrap_or(OpenError::Damaged(missing.at(Seq(reached)).in_epoch(place.first))));
+    }
+    let removed = remove_from(store, stored).map_err(|error| from_store(error, place.first, Some(stored)))?;
+    Ok((removed, records))
+}
+
+/// Read all values in order, append by append. Up to the head each must be whole; where they are not any more is returned.
+fn take_in_store(
+    store: &Store,
+    place: &Place,
+    fold: &mut Fold,
+    demand: &Demand,
+) -> Result<Option<OpenError>, OpenError> {
     let mut append = Vec::new();
-    let mut broken = None;
     for found in store
         .scan(place.first)
         .map_err(|error| from_store(error, place.first, None))?
@@ -145,10 +171,7 @@ fn take_in(store: &Store, place: &Place, fold: &mut Fold, demand: &Demand) -> Re
             .and_then(|batch| continues(&append, at, batch).map_err(OpenError::Damaged));
         match batch {
             Ok(batch) => append.push(batch),
-            Err(error) => {
-                broken = Some(error);
-                break;
-            }
+            Err(error) => return Ok(Some(error)),
         }
         if append.last().is_some_and(|batch| batch.values_after == 0) {
             for batch in append.drain(..) {
@@ -157,12 +180,25 @@ fn take_in(store: &Store, place: &Place, fold: &mut Fold, demand: &Demand) -> Re
             }
         }
     }
-    let reached = fold.tree.size();
-    if reached < demand.end() {
-        let missing = Damage::new(format!("{} acknowledged entries are missing", demand.end() - reached));
-        return Err(broken.unwrap_or(OpenError::Damaged(missing.at(Seq(reached)).in_epoch(place.first))));
+    Ok(None)
+}
+
+/// Go on over what the journal holds beyond the store. Records that the store has taken in are passed over.
+fn take_in_journal(place: &Place, fold: &mut Fold, demand: &Demand) -> Result<Records, OpenError> {
+    let records = Records::read(&place.journal())?;
+    let stored = Seq(fold.tree.size());
+    if records
+        .batches
+        .first()
+        .is_none_or(|batch| batch.first != stored || batch.chain_before != fold.chain)
+    {
+        return Ok(Records::default());
     }
-    remove_from(store, Seq(reached)).map_err(|error| from_store(error, place.first, Some(Seq(reached))))
+    for batch in &records.batches {
+        fold.push_batch(batch, &demand.head)
+            .map_err(|damage| damage.in_epoch(place.first))?;
+    }
+    Ok(records)
 }
 
 /// Whether a batch goes on where the values of the same append before it left off.
@@ -178,8 +214,7 @@ fn continues(append: &[Batch], at: Seq, batch: Batch) -> Result<Batch, Damage> {
 fn remove_from(store: &Store, from: Seq) -> Result<usize, StoreError> {
     // A damaged value may keep the scan from going on, so keys are taken from the end instead.
     let mut removed = 0;
-    while let Some((first, _)) = store.value_at(Seq(u64::MAX))?.filter(|(first, _)| *first >= from) {
-        store.remove(first)?;
+    while store.pop(from)?.is_some() {
         removed += 1;
     }
     Ok(removed)

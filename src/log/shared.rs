@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use super::Head;
 use super::batch::Batch;
 use super::cache::Cache;
-use super::disk;
 use super::epoch::{self, Fold, Place, Span};
-use super::error::{Damage, OpenError, ReadError};
+use super::error::{Damage, DiskError, OpenError, ReadError};
 use super::manifest::Manifest;
 use super::store::{Store, StoreError};
 use crate::domain::id::Seq;
@@ -21,6 +20,8 @@ pub(super) struct Shared {
     pub log_dir: PathBuf,
     view: RwLock<View>,
     cache: Mutex<Cache>,
+    /// Held while entries are being erased, and by whoever closes.
+    pub erasing: Mutex<()>,
     /// The sealed stores that are open, the one used last at the end.
     sealed_open: Mutex<Vec<(Seq, Arc<Store>)>>,
 }
@@ -32,6 +33,8 @@ pub(super) struct View {
     pub fold: Fold,
     /// In order, without gaps; none after the log was closed.
     pub epochs: Vec<Epoch>,
+    /// The last entries, of the last epoch, which only the journal holds yet.
+    pub pending: Vec<Arc<Batch>>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +49,14 @@ pub(super) enum Body {
     Sealed(Arc<Manifest>),
 }
 
+impl View {
+    /// The batch of the journal that holds `seq`.
+    fn pending_at(&self, seq: Seq) -> Option<&Arc<Batch>> {
+        let at = self.pending.partition_point(|batch| batch.end() <= seq);
+        self.pending.get(at).filter(|batch| batch.first <= seq)
+    }
+}
+
 impl Shared {
     pub(super) fn new(log_dir: PathBuf, view: View, cache_bytes: usize) -> Shared {
         let cache = Mutex::new(Cache::new(cache_bytes));
@@ -53,6 +64,7 @@ impl Shared {
             log_dir,
             view: RwLock::new(view),
             cache,
+            erasing: Mutex::new(()),
             sealed_open: Mutex::new(Vec::new()),
         }
     }
@@ -71,7 +83,7 @@ impl Shared {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The epoch that holds `seq`, and where the next one starts.
+    /// The epoch that holds `seq`.
     pub(super) fn epoch_at(&self, seq: Seq) -> Result<Epoch, ReadError> {
         let view = self.view();
         let after = view.epochs.partition_point(|epoch| epoch.place.first <= seq);
@@ -83,18 +95,22 @@ impl Shared {
     pub(super) fn store(&self, epoch: &Epoch) -> Result<Arc<Store>, ReadError> {
         match &epoch.body {
             Body::Growing(store) => Ok(Arc::clone(store)),
-            Body::Sealed(manifest) => self.sealed_store(&epoch.place, manifest),
+            Body::Sealed(_) => self.sealed_store(&epoch.place),
         }
     }
 
-    fn sealed_store(&self, place: &Place, manifest: &Manifest) -> Result<Arc<Store>, ReadError> {
-        let mut open = self.sealed_open.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn sealed_store(&self, place: &Place) -> Result<Arc<Store>, ReadError> {
+        let mut open = self.sealed_open();
         if let Some(at) = open.iter().position(|(first, _)| *first == place.first) {
             let found = open.remove(at);
             let store = Arc::clone(&found.1);
             open.push(found);
             return Ok(store);
         }
+        // Under the lock, for erasing entries changes the files and then the manifest.
+        let Body::Sealed(manifest) = self.epoch_at(place.first)?.body else {
+            return Err(ReadError::Closed);
+        };
         // sled must never open a damaged file: it would drop what it cannot read, and write that down.
         let whole = manifest.check_files(&place.sealed())?;
         whole.map_err(|damage| damage.in_epoch(place.first))?;
@@ -107,11 +123,35 @@ impl Shared {
         Ok(store)
     }
 
+    fn sealed_open(&self) -> MutexGuard<'_, Vec<(Seq, Arc<Store>)>> {
+        self.sealed_open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Put the store that [`Eraser`](super::Eraser) wrote in the place of the one that was read until now. Readers that are in the middle of the old
+    /// one keep it until they are done.
+    pub(super) fn take_erased(&self, place: &Place, manifest: Manifest) -> Result<(), DiskError> {
+        let mut open = self.sealed_open();
+        place.finish_erasure()?;
+        open.retain(|(first, _)| *first != place.first);
+        let end = Seq(manifest.head.size);
+        let mut view = self.view_mut();
+        if let Some(epoch) = view.epochs.iter_mut().find(|epoch| epoch.place == *place) {
+            epoch.body = Body::Sealed(Arc::new(manifest.without_tree()));
+        }
+        self.cache().forget(place.first, end);
+        Ok(())
+    }
+
     /// The batch that holds `seq`, which must lie below the head.
     pub(super) fn batch_at(&self, seq: Seq) -> Result<Arc<Batch>, ReadError> {
         if let Some(batch) = self.cache().batch_at(seq) {
             return Ok(batch);
         }
+        let pending = self.view().pending_at(seq).cloned();
+        if let Some(batch) = pending {
+            return Ok(batch);
+        }
+        let forgotten = self.cache().forgotten();
         let epoch = self.epoch_at(seq)?;
         let first = epoch.place.first;
         let missing = || ReadError::Damaged(Damage::new("the entry is missing").at(seq).in_epoch(first));
@@ -125,7 +165,12 @@ impl Shared {
             return Err(missing());
         }
         let batch = Arc::new(batch);
-        self.cache().insert(Arc::clone(&batch));
+        let mut cache = self.cache();
+        // What was erased since then must not come back.
+        if cache.forgotten() == forgotten {
+            cache.insert(Arc::clone(&batch));
+        }
+        drop(cache);
         Ok(batch)
     }
 
@@ -138,13 +183,17 @@ impl Shared {
             epoch.body = Body::Sealed(Arc::new(manifest));
         }
         drop(view);
-        Ok(disk::remove_tree(&place.active())?)
+        Ok(place.remove_growing()?)
     }
 
     /// Let go of all stores, so that the log can be opened again. Readers get [`ReadError::Closed`] from here on.
     pub(super) fn close(&self) {
-        self.view_mut().epochs.clear();
-        self.sealed_open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let _erased = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut view = self.view_mut();
+        view.epochs.clear();
+        view.pending.clear();
+        drop(view);
+        self.sealed_open().clear();
     }
 }
 

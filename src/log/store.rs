@@ -6,13 +6,15 @@
 //! - A page that outgrows a quarter of a segment goes to a blob file, which a power cut tears. A leaf holds at most 17
 //!   values, so values are capped (`VALUE_BYTES_MAX`) and segments are as large as sled allows.
 //! - Opening after an unclean stop writes to the file: it zeroes what it takes for a torn tail. The caller keeps a copy.
-//! - A leaf is rewritten when it gathers ten updates and again when it splits, so a growing tree writes each value two
-//!   to three times. A sealed store spreads its values over small trees, each below ten, and writes each once.
+//! - A leaf is rewritten when it gathers ten updates and again when it splits, so one tree would write each value two to
+//!   three times. So values are spread over small trees, the runs, each below ten, and are written once.
+//! - Each write wakes all threads of sled's pool, so small appends do not come here: see `journal`.
 
 use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use super::disk;
@@ -22,7 +24,7 @@ use crate::domain::id::Seq;
 /// The largest segment that sled takes.
 pub(super) const SEGMENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// How many values a tree of a sealed store holds: below sled's threshold for rewriting a leaf.
+/// How many values a run holds: below sled's threshold for rewriting a leaf.
 const RUN_VALUES_MAX: usize = 8;
 
 /// sled's own page cache, for each open store. Decoded batches are cached above, so little is gained by more.
@@ -42,12 +44,19 @@ pub(super) enum StoreError {
     Corrupt(String),
 }
 
+/// Trees of consecutive values, in ascending order: the first position of each and its tree.
+#[derive(Debug)]
+struct Runs {
+    trees: Vec<(u64, sled::Tree)>,
+    /// How many more values the last one takes.
+    room: usize,
+}
+
 /// An open sled database.
 #[derive(Debug)]
 pub(super) struct Store {
     dir: PathBuf,
-    /// The runs in ascending order: the first position of each and its tree. A growing store has one.
-    runs: Vec<(u64, sled::Tree)>,
+    runs: RwLock<Runs>,
     /// Our own handle on sled's data file, for the sync that sled leaves out.
     data: File,
     /// Dropped last, and with care: see [`Drop`].
@@ -60,31 +69,87 @@ impl Store {
         let db = open_when_let_go(dir)?;
         let path = dir.join("db");
         let data = File::open(&path).on("open", &path)?;
-        let runs = guarded(dir, || runs(&db))?;
+        let trees = guarded(dir, || runs(&db))?;
         Ok(Store {
             dir: dir.to_path_buf(),
-            runs,
+            runs: RwLock::new(Runs { trees, room: 0 }),
             data,
             db: Some(db),
         })
     }
 
-    /// Put a value under a position. It is not durable, nor even in the file, before [`Store::sync`].
+    /// Put a value under a position above all others. It is not durable, nor even in the file, before [`Store::sync`].
     pub(super) fn insert(&self, first: Seq, value: Vec<u8>) -> Result<(), StoreError> {
-        let tree = &self.runs[0].1;
-        guarded(&self.dir, || tree.insert(first.0.to_be_bytes(), value)).map(|_| ())
+        let key = first.0.to_be_bytes();
+        let db = self.db()?;
+        let mut runs = self.runs_mut();
+        if runs.room == 0 {
+            let tree = guarded(&self.dir, || db.open_tree(key))?;
+            runs.trees.push((first.0, tree));
+            runs.room = RUN_VALUES_MAX;
+        }
+        runs.room -= 1;
+        let last = runs.trees.last().map(|(_, tree)| tree.clone());
+        drop(runs);
+        guarded(&self.dir, || last.map(|tree| tree.insert(key, value)).transpose()).map(|_| ())
     }
 
-    /// Take a value back out.
-    pub(super) fn remove(&self, first: Seq) -> Result<(), StoreError> {
-        let tree = &self.runs[0].1;
-        guarded(&self.dir, || tree.remove(first.0.to_be_bytes())).map(|_| ())
+    /// Take the last value back out, if it stands at `from` or after it. What its position was.
+    pub(super) fn pop(&self, from: Seq) -> Result<Option<Seq>, StoreError> {
+        let mut runs = self.runs_mut();
+        while let Some((_, tree)) = runs.trees.last() {
+            match guarded(&self.dir, || tree.last())? {
+                Some((key, _)) => {
+                    let first = self.position(&key)?;
+                    if first < from {
+                        return Ok(None);
+                    }
+                    guarded(&self.dir, || tree.remove(key))?;
+                    return Ok(Some(first));
+                }
+                // An empty run would hide the values of the one before it.
+                None => {
+                    runs.trees.pop();
+                    runs.room = 0;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn db(&self) -> Result<&sled::Db, StoreError> {
+        let closed = || StoreError::Corrupt("the store closed itself".to_owned());
+        self.db.as_ref().ok_or_else(closed)
+    }
+
+    // The lock is never held across a panic that leaves a half-changed state, so poison carries no news.
+
+    fn runs(&self) -> RwLockReadGuard<'_, Runs> {
+        self.runs.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn runs_mut(&self) -> RwLockWriteGuard<'_, Runs> {
+        self.runs.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run that would hold a position.
+    fn run_at(&self, seq: Seq) -> Option<(u64, sled::Tree)> {
+        let runs = self.runs();
+        let after = runs.trees.partition_point(|(first, _)| *first <= seq.0);
+        after.checked_sub(1).and_then(|run| runs.trees.get(run)).cloned()
+    }
+
+    /// The run that starts first after a position.
+    fn run_after(&self, first: u64) -> Option<(u64, sled::Tree)> {
+        let runs = self.runs();
+        let after = runs.trees.partition_point(|(known, _)| *known <= first);
+        runs.trees.get(after).cloned()
     }
 
     /// Hand what was inserted to the kernel. It now outlives this process, but no power cut.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
-        let tree = &self.runs[0].1;
-        guarded(&self.dir, || tree.flush()).map(|_| ())
+        let db = self.db()?;
+        guarded(&self.dir, || db.flush()).map(|_| ())
     }
 
     /// Make what was flushed outlive a power cut.
@@ -94,8 +159,7 @@ impl Store {
 
     /// The value whose key is the greatest not above `seq`.
     pub(super) fn value_at(&self, seq: Seq) -> Result<Option<(Seq, sled::IVec)>, StoreError> {
-        let run = self.runs.partition_point(|(first, _)| *first <= seq.0);
-        let Some((_, tree)) = run.checked_sub(1).map(|run| &self.runs[run]) else {
+        let Some((_, tree)) = self.run_at(seq) else {
             return Ok(None);
         };
         let found = guarded(&self.dir, || tree.range(..=seq.0.to_be_bytes()).next_back().transpose())?;
@@ -105,14 +169,11 @@ impl Store {
     /// All values from the one that holds `from` on, in order.
     pub(super) fn scan(&self, from: Seq) -> Result<Scan<'_>, StoreError> {
         let start = self.value_at(from)?.map_or(from, |(first, _)| first);
-        let run = self
-            .runs
-            .partition_point(|(first, _)| *first <= start.0)
-            .saturating_sub(1);
+        let run = self.run_at(start).or_else(|| self.run_after(0));
         Ok(Scan {
             store: self,
-            run,
-            values: self.runs[run].1.range(start.0.to_be_bytes()..),
+            run: run.as_ref().map_or(0, |(first, _)| *first),
+            values: run.map(|(_, tree)| tree.range(start.0.to_be_bytes()..)),
         })
     }
 
@@ -139,7 +200,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.runs.clear();
+        self.runs_mut().trees.clear();
         // sled's own drop syncs, and panics if that fails. What counted was synced before; a panic here would only
         // turn a failing disk, already reported, into an abort.
         if let Some(db) = self.db.take() {
@@ -183,9 +244,14 @@ fn runs(db: &sled::Db) -> sled::Result<Vec<(u64, sled::Tree)>> {
             runs.push((u64::from_be_bytes(first), db.open_tree(&name)?));
         }
     }
-    runs.sort_by_key(|(first, _)| *first);
-    if runs.is_empty() {
+    // Stores of earlier versions grew in the default tree.
+    if db.last()?.is_some() {
         runs.push((0, (**db).clone()));
+    }
+    runs.sort_by_key(|(first, _)| *first);
+    // A crash may come before the first value of a run. Empty, it would hide the values of the one before it.
+    while runs.last().is_some_and(|(_, tree)| tree.is_empty()) {
+        runs.pop();
     }
     Ok(runs)
 }
@@ -209,8 +275,8 @@ fn guarded<T>(dir: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, S
 /// The values of a store in order.
 pub(super) struct Scan<'a> {
     store: &'a Store,
-    run: usize,
-    values: sled::Iter,
+    run: u64,
+    values: Option<sled::Iter>,
 }
 
 impl Iterator for Scan<'_> {
@@ -218,70 +284,46 @@ impl Iterator for Scan<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let values = &mut self.values;
+            let values = self.values.as_mut()?;
             match guarded(&self.store.dir, || values.next().transpose()).transpose() {
                 Some(Ok((key, value))) => return Some(self.store.position(&key).map(|first| (first, value))),
                 Some(Err(error)) => return Some(Err(error)),
                 None => {
-                    self.run += 1;
-                    self.values = self.store.runs.get(self.run)?.1.iter();
+                    let (first, tree) = self.store.run_after(self.run)?;
+                    self.run = first;
+                    self.values = Some(tree.iter());
                 }
             }
         }
     }
 }
 
-/// Writes a store that will never grow again, each value once.
+/// Writes a store that will never grow again.
 pub(super) struct SealedWriter {
     dir: PathBuf,
-    db: sled::Db,
-    run: Option<sled::Tree>,
-    run_values: usize,
+    store: Store,
 }
 
 impl SealedWriter {
     /// Start in a directory that does not exist yet.
     pub(super) fn create(dir: &Path) -> Result<SealedWriter, StoreError> {
-        let mut store = Store::open(dir)?;
-        store.runs.clear();
-        let db = store
-            .db
-            .take()
-            .ok_or_else(|| StoreError::Corrupt("the store closed itself".to_owned()))?;
         Ok(SealedWriter {
             dir: dir.to_path_buf(),
-            db,
-            run: None,
-            run_values: 0,
+            store: Store::open(dir)?,
         })
     }
 
     /// Add a value; positions ascend.
     pub(super) fn push(&mut self, first: Seq, value: Vec<u8>) -> Result<(), StoreError> {
-        let key = first.0.to_be_bytes();
-        let run = match self.run.take().filter(|_| self.run_values < RUN_VALUES_MAX) {
-            Some(run) => run,
-            None => {
-                self.run_values = 0;
-                guarded(&self.dir, || self.db.open_tree(key))?
-            }
-        };
-        guarded(&self.dir, || run.insert(key, value))?;
-        self.run_values += 1;
-        self.run = Some(run);
-        Ok(())
+        self.store.insert(first, value)
     }
 
     /// Write everything out and settle it: a store's first reopening completes its last segment and writes a snapshot,
     /// and from then on opening it changes no byte, so that digests taken now hold for ever.
     pub(super) fn finish(self) -> Result<(), StoreError> {
-        let SealedWriter { dir, db, run, .. } = self;
-        guarded(&dir, || db.flush())?;
-        guarded(&dir, move || {
-            drop(run);
-            drop(db);
-            Ok(())
-        })?;
+        let SealedWriter { dir, store } = self;
+        store.flush()?;
+        drop(store);
         drop(Store::open(&dir)?);
         Ok(disk::sync_tree(&dir)?)
     }

@@ -11,9 +11,10 @@ pub(super) const TILE_LEAVES: u64 = 1 << TILE_LEVEL;
 /// The tree over all entries up to some size.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
-    edge: Edge,
-    /// The edge of the complete tiles alone: where [`Tree::extend`] continues.
+    /// The edge of the complete tiles.
     tiles_edge: Edge,
+    /// The edge of the leaves after them. Kept apart, so that a node below a tile's root is hashed once.
+    tail_edge: Edge,
     /// `levels[0]` holds the roots of complete tiles, `levels[n]` those of complete subtrees of `2^n` tiles.
     levels: Vec<Vec<Hash>>,
     /// The leaves after the last complete tile.
@@ -22,11 +23,11 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn size(&self) -> u64 {
-        self.edge.size()
+        self.tiles_edge.size() + self.tail_edge.size()
     }
 
     pub(super) fn root(&self) -> Hash {
-        self.edge.root()
+        self.tiles_edge.root_with(&self.tail_edge)
     }
 
     /// The roots of the complete tiles.
@@ -40,10 +41,10 @@ impl Tree {
     }
 
     pub(super) fn push(&mut self, leaf: Hash) {
-        self.edge.push(leaf);
+        self.tail_edge.push(leaf);
         self.tail.push(leaf);
         if self.tail.len() as u64 == TILE_LEAVES {
-            let tile = merkle::root_of(&self.tail);
+            let tile = std::mem::take(&mut self.tail_edge).root();
             self.tail.clear();
             self.push_tile(tile);
         }
@@ -58,9 +59,8 @@ impl Tree {
     /// the beginning of the first tile, so it is dropped.
     pub(super) fn extend(&mut self, tiles: &[Hash], tail: &[Hash]) {
         tiles.iter().for_each(|tile| self.push_tile(*tile));
-        let mut edge = self.tiles_edge.clone();
-        tail.iter().for_each(|leaf| edge.push(*leaf));
-        self.edge = edge;
+        self.tail_edge = Edge::default();
+        tail.iter().for_each(|leaf| self.tail_edge.push(*leaf));
         self.tail = tail.to_vec();
     }
 

@@ -10,6 +10,7 @@ use super::batch::Batch;
 use super::disk::{self, Lock, LockError};
 use super::epoch::{Fold, Place, from_store};
 use super::error::{Damage, DiskError, OpenError};
+use super::journal::Records;
 use super::manifest::Manifest;
 use super::open::{check_format, read_head};
 use super::store::Store;
@@ -91,8 +92,9 @@ impl Checked<'_> {
             let reason = format!("the next epoch on disk starts at {}", place.first);
             return Err(Damage::new(reason).at(Seq(self.fold.tree.size())).into());
         }
-        let (path, manifest) = match Manifest::read(&place.manifest())? {
-            Some(manifest) => (place.sealed(), Some(manifest.map_err(in_epoch)?)),
+        let (manifest, sealed) = place.sealed_now();
+        let (path, manifest) = match Manifest::read(&manifest)? {
+            Some(manifest) => (sealed, Some(manifest.map_err(in_epoch)?)),
             None => (
                 place.unsealed(),
                 Manifest::read(&place.paused())?.transpose().map_err(in_epoch)?,
@@ -150,6 +152,20 @@ impl Checked<'_> {
                 Err(OpenError::Damaged(damage)) => return Err(damage.in_epoch(place.first).into()),
                 Err(error) => return Err(error),
             }
+        }
+        self.journal(place)
+    }
+
+    /// What the journal holds beyond the store.
+    fn journal(&mut self, place: &Place) -> Result<(), VerifyError> {
+        for batch in Records::read(&place.journal())?.batches {
+            let at = Seq(self.fold.tree.size());
+            if batch.first != at || batch.chain_before != self.fold.chain {
+                break;
+            }
+            let pushed = self.fold.push_batch(&batch, &self.head);
+            pushed.map_err(|damage| damage.in_epoch(place.first))?;
+            self.visit_batch(at, &batch);
         }
         Ok(())
     }

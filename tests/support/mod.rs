@@ -13,10 +13,12 @@ use clearinghouse::domain::id::Seq;
 use clearinghouse::log::merkle::{self, Edge};
 use clearinghouse::log::{Head, Log, LogReader, Options, verify};
 
-/// Options for tests: no ballast, so that a test writes what it is about.
+/// Options for tests: no ballast, so that a test writes what it is about, and a journal that is emptied so often that what
+/// waits in it and what the store holds both matter.
 pub fn options() -> Options {
     Options {
         ballast_bytes: 0,
+        waiting_bytes_max: 16 * 1024,
         ..Options::default()
     }
 }
