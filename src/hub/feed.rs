@@ -10,7 +10,8 @@
 //! - else nothing, so that nobody learns of what was never theirs.
 //!
 //! A pass has two **phases**: it scans once for what is not visible at `goal`, and then again for what is. So whoever comes back is
-//! told first of all what was taken back, however much else it missed. An empty mirror skips the first phase.
+//! told first of all what was taken back, however much else it missed; also where it comes back in the middle of a pass (`ahead`).
+//! An empty mirror skips the first phase.
 //!
 //! An earlier stream of a durable subscription may have brought what its cursor does not cover, because the program ended
 //! between the line and the cursor. Such an indicator is removed too where it is visible no more, though it was not at `base`.
@@ -27,6 +28,7 @@
 //! there is another change to send (the first upsert after removals counts the batch as full): how many touches of others' lie between, and how often the lock was let go on the way, would
 //! otherwise show in the number and size of batches.
 
+mod ahead;
 mod pass;
 
 use std::sync::atomic::Ordering;
@@ -49,6 +51,7 @@ use super::views::indicators::Indicators;
 use super::views::roster::MemberRecord;
 use super::views::sight::Span;
 use super::{Caller, Hub, Sighting};
+use ahead::Looking;
 use pass::{Change, Gathered, Pass};
 
 /// How much a feed does at once.
@@ -109,6 +112,7 @@ pub struct Feed {
     head: watch::Receiver<u32>,
     announced_live: bool,
     filling: Filling,
+    looking: Looking,
     durable: Option<Durable>,
     _place: Place,
 }
@@ -200,6 +204,10 @@ impl Feed {
             head,
             announced_live: false,
             filling: Filling::default(),
+            looking: match position.is_settled() {
+                true => Looking::Done,
+                false => Looking::Due,
+            },
             durable: None,
             _place: place,
         })
@@ -283,6 +291,9 @@ impl Feed {
         let member = member.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
         let indicators = &views.indicators;
         let mut touches_left = self.limits.touches_per_hold_max;
+        if let Some(step) = self.look_ahead(indicators, member, &mut touches_left) {
+            return Ok(step);
+        }
         loop {
             if self.position.is_settled() {
                 if self.position.goal == indicators.ordinal() {
