@@ -11,6 +11,9 @@ const ENCODED_RESPONSES: [&str; 4] = [
     "SearchIndicatorsResponse",
 ];
 
+/// Requests whose items the server decodes one by one (`grpc::items`).
+const REQUESTS_OF_ITEMS: [&str; 2] = ["PublishRequest", "PublishStreamRequest"];
+
 const WIRE: [&str; 11] = [
     "proto/clearinghouse/v1/observable.proto",
     "proto/clearinghouse/v1/indicator.proto",
@@ -50,6 +53,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut servers = tonic_prost_build::configure().build_client(false).out_dir(&server_out);
     for response in ENCODED_RESPONSES {
         servers = servers.extern_path(format!(".clearinghouse.v1.{response}"), "crate::grpc::encoded::Encoded");
+    }
+    for request in REQUESTS_OF_ITEMS {
+        servers = servers.extern_path(format!(".clearinghouse.v1.{request}"), "crate::grpc::items::Items");
     }
     servers
         .extern_path(".clearinghouse.v1", "crate::grpc::wire")

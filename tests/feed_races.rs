@@ -244,6 +244,7 @@ async fn read(scene: Arc<Scene>, at: usize, wanted: u64) {
         let limits = Limits {
             batch_items_max: [7, 64, 512][random.random_range(0..3)],
             touches_per_hold_max: [16, 256, 4_096][random.random_range(0..3)],
+            touches_walked_max: [0, 64, 4_096][random.random_range(0..3)],
             ..Limits::DEFAULT
         };
         let feed = scene.hub.subscribe_within(caller, filter.clone(), &cursor, limits);

@@ -16,6 +16,7 @@ mod server {
 pub mod encoded;
 
 mod convert;
+mod items;
 mod status;
 
 mod access;

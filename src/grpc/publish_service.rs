@@ -2,6 +2,8 @@
 
 use std::pin::Pin;
 
+use bytes::Bytes;
+use prost::Message;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
@@ -13,6 +15,7 @@ use crate::hub::publish::{ITEMS_MAX, Item, REQUEST_ID_BYTES_MAX};
 use crate::hub::{Caller, Hub};
 use crate::pki::Peer;
 
+use super::items::Items;
 use super::server::publish_service_server::PublishService;
 use super::{access, convert, status, wire};
 
@@ -31,9 +34,9 @@ impl Service {
 
 #[tonic::async_trait]
 impl PublishService for Service {
-    async fn publish(&self, request: Request<wire::PublishRequest>) -> Result<Response<wire::PublishResponse>, Status> {
+    async fn publish(&self, request: Request<Items>) -> Result<Response<wire::PublishResponse>, Status> {
         let caller = access::caller(&request)?;
-        let wire::PublishRequest { items } = request.into_inner();
+        let Items { items } = request.into_inner();
         let results = publish(&self.hub, &caller, items).await?;
         Ok(Response::new(wire::PublishResponse { results }))
     }
@@ -42,7 +45,7 @@ impl PublishService for Service {
 
     async fn publish_stream(
         &self,
-        request: Request<Streaming<wire::PublishStreamRequest>>,
+        request: Request<Streaming<Items>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let caller = access::caller(&request)?;
         let peer = access::peer(&request)?;
@@ -130,13 +133,7 @@ impl PublishService for Service {
 /// Answers to the requests of one stream, to be sent in their order.
 type Answers = tokio::sync::mpsc::Sender<tokio::task::JoinHandle<Result<wire::PublishStreamResponse, Status>>>;
 
-async fn publish_all(
-    hub: Hub,
-    caller: Caller,
-    peer: Peer,
-    mut requests: Streaming<wire::PublishStreamRequest>,
-    answers: Answers,
-) {
+async fn publish_all(hub: Hub, caller: Caller, peer: Peer, mut requests: Streaming<Items>, answers: Answers) {
     loop {
         // Waiting for room comes first: a client that does not read its answers is not read either.
         let Ok(room) = answers.reserve().await else { return };
@@ -150,7 +147,7 @@ async fn publish_all(
                 room.send(tokio::spawn(async { Err(status) }));
                 return;
             }
-            Some(Ok(wire::PublishStreamRequest { items })) => {
+            Some(Ok(Items { items })) => {
                 let (hub, caller) = (hub.clone(), caller.clone());
                 room.send(tokio::spawn(async move {
                     let results = publish(&hub, &caller, items).await?;
@@ -161,11 +158,7 @@ async fn publish_all(
     }
 }
 
-async fn publish(
-    hub: &Hub,
-    caller: &Caller,
-    items: Vec<wire::PublishItem>,
-) -> Result<Vec<wire::PublishResult>, Status> {
+async fn publish(hub: &Hub, caller: &Caller, items: Vec<Bytes>) -> Result<Vec<wire::PublishResult>, Status> {
     check_count("items", items.len()).map_err(status::invalid)?;
     // Lazily: the hub asks for an item when the member has its turn.
     let outcomes = hub
@@ -175,8 +168,10 @@ async fn publish(
     Ok(outcomes.into_iter().map(convert::outcome).collect())
 }
 
-fn item(item: wire::PublishItem) -> Result<Item, Violation> {
-    let wire::PublishItem { request_id, draft } = item;
+fn item(item: Bytes) -> Result<Item, Violation> {
+    let item = wire::PublishItem::decode(item);
+    let wire::PublishItem { request_id, draft } =
+        item.map_err(|error| Violation::new("draft", format!("cannot be decoded: {error}")))?;
     check_request_id(&request_id)?;
     let draft = draft.ok_or_else(|| Violation::new("draft", "must be given"))?;
     let content = convert::draft(draft).map_err(|violation| violation.within("draft"))?;

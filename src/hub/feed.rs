@@ -30,6 +30,7 @@
 
 mod ahead;
 mod pass;
+mod plan;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -53,6 +54,7 @@ use super::views::sight::Span;
 use super::{Caller, Hub, Sighting};
 use ahead::Looking;
 use pass::{Change, Gathered, Pass};
+use plan::{Next, Plan};
 
 /// How much a feed does at once.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +65,8 @@ pub struct Limits {
     pub batch_bytes_max: usize,
     /// Most touches looked at under one hold of the views' lock.
     pub touches_per_hold_max: u32,
+    /// A pass of at most so many touches looks at each; a longer one looks for those first that may matter.
+    pub touches_walked_max: u32,
 }
 
 impl Limits {
@@ -71,6 +75,7 @@ impl Limits {
         batch_items_max: 512,
         batch_bytes_max: 64 << 10,
         touches_per_hold_max: 4_096,
+        touches_walked_max: 4_096,
     };
 }
 
@@ -109,6 +114,8 @@ pub struct Feed {
     binding: Binding,
     limits: Limits,
     position: Position,
+    /// Of the pass that is under way, once it has been looked at.
+    plan: Option<Plan>,
     head: watch::Receiver<u32>,
     announced_live: bool,
     filling: Filling,
@@ -201,6 +208,7 @@ impl Feed {
             binding,
             limits,
             position,
+            plan: None,
             head,
             announced_live: false,
             filling: Filling::default(),
@@ -284,14 +292,17 @@ impl Feed {
 
     /// One hold of the lock.
     fn step(&mut self) -> Result<Step, HubError> {
+        if let Some(plan) = &mut self.plan {
+            plan.sort();
+        }
         let hub = self.hub.clone();
         let views = hub.shared.read();
         let member = views.roster.member(self.member);
         let member = member.filter(|member| member.viewer().standing == Standing::Active);
         let member = member.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
         let indicators = &views.indicators;
-        let mut touches_left = self.limits.touches_per_hold_max;
-        if let Some(step) = self.look_ahead(indicators, member, &mut touches_left) {
+        let mut steps_left = self.limits.touches_per_hold_max;
+        if let Some(step) = self.look_ahead(indicators, member, &mut steps_left) {
             return Ok(step);
         }
         loop {
@@ -306,12 +317,16 @@ impl Feed {
                 self.filling.closed = !self.filling.is_empty();
             }
             let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
-            while self.position.scanned < self.position.goal {
-                if touches_left == 0 {
-                    return Ok(Step::More);
-                }
-                touches_left -= 1;
-                let dealt = pass.deal_with(self.position.scanned);
+            let plan = self.plan.get_or_insert_with(|| Plan::new(&pass, &self.limits));
+            loop {
+                let touch = match plan.next(&pass, self.position.scanned, &mut steps_left) {
+                    Next::Touch(touch) if steps_left > 0 => touch,
+                    Next::Touch(_) | Next::Later => return Ok(Step::More),
+                    Next::End => break,
+                };
+                steps_left -= 1;
+                self.position.scanned = touch;
+                let dealt = pass.deal_with(touch);
                 if let Some(change) = &dealt.change
                     && self.filling.is_full_for(change, &self.limits)
                 {
@@ -333,8 +348,13 @@ impl Feed {
                 Phase::Removals => {
                     self.position.phase = Phase::Upserts;
                     self.position.scanned = pass.start();
+                    plan.rewind(&pass, self.position.scanned);
                 }
-                Phase::Upserts | Phase::Both => self.position.base = self.position.goal,
+                Phase::Upserts | Phase::Both => {
+                    self.position.scanned = self.position.goal;
+                    self.position.base = self.position.goal;
+                    self.plan = None;
+                }
             }
         }
     }

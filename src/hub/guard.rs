@@ -10,9 +10,9 @@ use crate::domain::violation::Violation;
 
 use super::error::HubError;
 use super::recall::RecallRules;
-use super::sequencer::Staged;
 use super::views::Views;
 use super::views::indicators::RecordIndex;
+use super::writing::Staged;
 
 /// Refuses to take back `count` more of a member's indicators without a second confirmation, where that is a large share of what it
 /// shares. What is accepted is counted, also for those who stage after.

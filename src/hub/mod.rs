@@ -9,6 +9,7 @@ mod queue;
 mod sequencer;
 mod turns;
 mod views;
+mod writing;
 
 mod guard;
 
@@ -23,6 +24,7 @@ pub mod disclosure;
 pub mod feed;
 pub mod query;
 pub mod recall;
+mod retract;
 pub mod subscription;
 
 use std::ops::ControlFlow;

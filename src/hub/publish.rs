@@ -1,5 +1,7 @@
-//! Publishing, revising and retracting. What needs no state (ids, times, encoding) is done by the callers in parallel; the
+//! Publishing and revising. What needs no state (ids, times, encoding) is done by the callers in parallel; the
 //! sequencer only checks what needs state and stages.
+
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -9,15 +11,16 @@ use crate::domain::indicator::{Content, Indicator, State, Text};
 use crate::domain::member::{Role, Standing};
 use crate::domain::observable::Observable;
 use crate::domain::violation::Violation;
-use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
+use crate::log::entry::{Entry, Event, StoredIndicator};
 
 use super::error::HubError;
 use super::guard::{check_share, tightens};
 use super::queue::Lane;
 use super::quota::{Limits, take_room};
-use super::sequencer::{Staged, Verdict};
-use super::turns::ITEMS_PER_TURN;
+use super::sequencer::Verdict;
+use super::turns::{ITEMS_PER_TURN, TURN_MAX};
 use super::views::Views;
+use super::writing::Staged;
 use super::{Caller, Hub, new_id};
 
 pub use super::outcome::{Outcome, Rejection, RejectionCode};
@@ -66,8 +69,13 @@ impl Hub {
         while items.len() > 0 {
             {
                 let _turn = self.shared.turns.take(Lane::Member(caller.member)).await?;
-                let piece = items.by_ref().take(ITEMS_PER_TURN);
-                prepared.extend(piece.map(|item| item.and_then(|item| self.prepare(caller, kind, now, item))));
+                let begun = Instant::now();
+                for item in items.by_ref().take(ITEMS_PER_TURN) {
+                    prepared.push(item.and_then(|item| self.prepare(caller, kind, now, item)));
+                    if begun.elapsed() >= TURN_MAX {
+                        break;
+                    }
+                }
             }
             if items.len() > 0 {
                 // Other tasks on this thread must not wait for the whole of a large request.
@@ -75,18 +83,21 @@ impl Hub {
             }
         }
         let (member, limits) = (caller.member, self.shared.quotas.limits());
+        let mut outcomes = Vec::with_capacity(prepared.len());
         self.sequencer
             .of(member)
             .propose(move |views, staged| {
                 still_active(views, member)?;
-                let outcomes = prepared
-                    .iter_mut()
-                    .map(|item| match item {
+                while outcomes.len() < prepared.len() {
+                    if !staged.has_room() {
+                        return Ok(Verdict::Partly);
+                    }
+                    outcomes.push(match &mut prepared[outcomes.len()] {
                         Ok(item) => stage(views, staged, (member, &limits), item),
                         Err(violation) => violation.clone().into(),
-                    })
-                    .collect();
-                Ok(Verdict::answer(outcomes))
+                    });
+                }
+                Ok(Verdict::answer(std::mem::take(&mut outcomes)))
             })
             .await
     }
@@ -145,43 +156,6 @@ impl Hub {
                     event,
                 });
                 Ok(Verdict::answer((id, revision)))
-            })
-            .await
-    }
-
-    /// Takes back indicators of the caller's. One outcome per id, in order.
-    pub async fn retract(
-        &self,
-        caller: &Caller,
-        ids: Vec<IndicatorId>,
-        reason: Text<500>,
-        confirm_large: bool,
-    ) -> Result<Vec<Outcome>, HubError> {
-        caller.require(Role::Publisher)?;
-        if reason.is_empty() {
-            return Err(Violation::new("reason", "must not be empty: those who hold the indicators are told").into());
-        }
-        let (member, actor, now) = (caller.member, caller.actor(), self.now());
-        let rules = self.shared.recall;
-        self.sequencer
-            .of(member)
-            .propose(move |views, staged| {
-                still_active(views, member)?;
-                if ids.iter().any(|id| staged.touched.contains(id)) {
-                    return Ok(Verdict::AfterOthers);
-                }
-                check_share(views, staged, &rules, (member, now), ids.len(), confirm_large)?;
-                let mut outcomes = Vec::with_capacity(ids.len());
-                for (place, id) in ids.iter().enumerate() {
-                    outcomes.push(stage_retraction(
-                        views,
-                        staged,
-                        (member, &actor, now),
-                        (place, *id),
-                        &reason,
-                    ));
-                }
-                Ok(Verdict::answer(outcomes))
             })
             .await
     }
@@ -282,7 +256,7 @@ fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limit
             revision: record.current.revision,
         };
     }
-    // Taken once: a proposal that staged is never asked again.
+    // Taken once: an item that was decided is never asked for again.
     let Some((entry, bytes)) = item.entry.take() else {
         return Violation::new("draft", "was already decided").into();
     };
@@ -369,7 +343,7 @@ fn check_audience(views: &Views, publisher: MemberId, handling: &Handling) -> Re
 }
 
 /// The newest version of one of the member's own indicators; somebody else's looks like none.
-fn own(views: &Views, member: MemberId, id: IndicatorId) -> Result<Indicator, HubError> {
+pub(super) fn own(views: &Views, member: MemberId, id: IndicatorId) -> Result<Indicator, HubError> {
     let found = views.indicators.find(id).and_then(|index| {
         let version = views.indicators.record(index).current;
         (views.indicators.class(version).publisher == member)
@@ -379,7 +353,8 @@ fn own(views: &Views, member: MemberId, id: IndicatorId) -> Result<Indicator, Hu
     found.ok_or(HubError::NotFound { field: "id" })
 }
 
-fn state_of(views: &Views, id: IndicatorId) -> Option<State> {
+/// Where an indicator stands in its life; none for one that there is not.
+pub(super) fn state_of(views: &Views, id: IndicatorId) -> Option<State> {
     views
         .indicators
         .find(id)
@@ -413,55 +388,4 @@ fn check_revisable(
         return Err(Violation::new("draft.raw", reason).into());
     }
     Ok(())
-}
-
-fn stage_retraction(
-    views: &Views,
-    staged: &mut Staged,
-    (member, actor, now): (MemberId, &Option<Actor>, Timestamp),
-    (place, id): (usize, IndicatorId),
-    reason: &Text<500>,
-) -> Outcome {
-    let Ok(old) = own(views, member, id) else {
-        let violation = Violation::new(format!("ids[{place}]"), "not found");
-        return Outcome::Rejected(Rejection {
-            violation,
-            code: RejectionCode::NotFound,
-            retry_after: None,
-        });
-    };
-    // Named twice in one request, or retracted before: once is enough.
-    if staged.touched.contains(&id) {
-        return Outcome::Duplicate {
-            id,
-            revision: old.revision + 1,
-        };
-    }
-    if state_of(views, id) == Some(State::Retracted) {
-        return Outcome::Duplicate {
-            id,
-            revision: old.revision,
-        };
-    }
-    let revision = old.revision + 1;
-    let indicator = Indicator {
-        revision,
-        revised_at: now,
-        retraction_reason: reason.clone(),
-        ..old
-    };
-    staged.touched.insert(id);
-    let event = Event::IndicatorRetracted {
-        stored: Box::new(StoredIndicator::new(indicator)),
-    };
-    staged.push(Entry {
-        at: now,
-        actor: actor.clone(),
-        event,
-    });
-    Outcome::Accepted {
-        id,
-        revision,
-        warnings: Vec::new(),
-    }
 }

@@ -85,12 +85,23 @@ impl<T> Queue<T> {
         self.add(self.lock(), lane, item)
     }
 
-    /// What is next, in the turn of the lanes; waits for it. None once the queue is closed and empty. For one reader.
-    pub fn next(&self) -> Option<T> {
+    /// Puts back what was taken and is not done with: it is next in its lane, and the other lanes come first.
+    pub fn give_back(&self, lane: Lane, item: T) {
+        let mut lanes = self.lock();
+        lanes.count += 1;
+        let waiting = lanes.waiting.entry(lane).or_default();
+        waiting.push_front(item);
+        if waiting.len() == 1 {
+            lanes.turns.push_back(lane);
+        }
+    }
+
+    /// What is next and whose it is, in the turn of the lanes; waits for it. None once the queue is closed and empty. For one reader.
+    pub fn next(&self) -> Option<(Lane, T)> {
         let mut lanes = self.lock();
         loop {
-            if let Some(item) = lanes.take() {
-                return Some(item);
+            if let Some(next) = lanes.take(|_| true) {
+                return Some(next);
             }
             if lanes.is_closed {
                 return None;
@@ -103,7 +114,12 @@ impl<T> Queue<T> {
 
     /// What is next, if anything waits.
     pub fn try_next(&self) -> Option<T> {
-        self.lock().take()
+        self.lock().take(|_| true).map(|(_, item)| item)
+    }
+
+    /// What is next of the lanes that may be served, if any of those waits. The others keep their turns.
+    pub fn try_next_of(&self, may_be_served: impl Fn(Lane) -> bool) -> Option<(Lane, T)> {
+        self.lock().take(may_be_served)
     }
 
     /// How many lanes wait.
@@ -154,8 +170,9 @@ impl<T> Queue<T> {
 }
 
 impl<T> Lanes<T> {
-    fn take(&mut self) -> Option<T> {
-        let lane = self.turns.pop_front()?;
+    fn take(&mut self, may_be_served: impl Fn(Lane) -> bool) -> Option<(Lane, T)> {
+        let place = self.turns.iter().position(|lane| may_be_served(*lane))?;
+        let lane = self.turns.remove(place)?;
         let waiting = self.waiting.get_mut(&lane)?;
         let item = waiting.pop_front();
         match waiting.is_empty() {
@@ -164,7 +181,7 @@ impl<T> Lanes<T> {
             false => self.turns.push_back(lane),
         }
         self.count -= usize::from(item.is_some());
-        item
+        item.map(|item| (lane, item))
     }
 }
 
@@ -202,6 +219,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_given_back_is_next_in_its_lane_and_after_the_other_lanes() {
+        let queue = Queue::new();
+        [10, 11].into_iter().for_each(|n| queue.push(lane(1), n).unwrap());
+        let (taken_from, taken) = queue.next().unwrap();
+        queue.push(lane(2), 20).unwrap();
+        queue.give_back(taken_from, taken);
+        assert_eq!(queue.lanes_waiting(), 2);
+        assert_eq!(queue.try_next_of(|served| served != lane(1)), Some((lane(2), 20)));
+        assert_eq!(queue.try_next_of(|served| served != lane(1)), None);
+        // The last of a lane comes back to a lane that was forgotten, also where nothing new is taken in.
+        queue.close();
+        assert_eq!(drain(&queue), [10, 11]);
+        queue.give_back(lane(3), 30);
+        assert_eq!((queue.next(), queue.next()), (Some((lane(3), 30)), None));
+    }
+
+    #[test]
     fn who_fills_its_lane_leaves_room_for_others() {
         let queue = Queue::new();
         let lane_max = u32::try_from(WAITING_PER_LANE_MAX).unwrap();
@@ -225,7 +259,7 @@ mod tests {
         queue.push(lane(1), 1).unwrap();
         queue.close();
         assert_eq!(queue.push(lane(1), 2), Err(Refusal::Closed));
-        assert_eq!((queue.next(), queue.next()), (Some(1), None));
+        assert_eq!((queue.next(), queue.next()), (Some((lane(1), 1)), None));
         let queue = Queue::new();
         queue.push(lane(1), 1).unwrap();
         queue.abandon();
@@ -239,7 +273,7 @@ mod tests {
         let reader = std::thread::spawn({
             let queue = queue.clone();
             move || {
-                while let Some(item) = queue.next() {
+                while let Some((_, item)) = queue.next() {
                     tell.send(item).unwrap();
                 }
             }

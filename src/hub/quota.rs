@@ -13,8 +13,8 @@ use governor::{DefaultDirectRateLimiter, RateLimiter};
 
 use super::error::HubError;
 use super::publish::{ITEMS_MAX, Rejection, RejectionCode};
-use super::sequencer::Staged;
 use super::views::Views;
+use super::writing::Staged;
 use super::{Caller, Hub};
 use crate::domain::id::MemberId;
 use crate::domain::violation::Violation;

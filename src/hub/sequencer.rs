@@ -3,14 +3,13 @@
 //!
 //! It never waits for more work when some is there, so an idle hub answers at the disk's latency, and a busy one at its rate.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::domain::id::{IndicatorId, MemberId, ObservableId, RunId, Seq};
+use crate::domain::id::{MemberId, RunId, Seq};
 use crate::log::entry::{Entry, Event};
 use crate::log::{AppendError, Head, Log};
 
@@ -18,19 +17,8 @@ use super::disk::free_bytes;
 use super::error::HubError;
 use super::queue::{Lane, Queue, Refusal};
 use super::views::Views;
-use super::views::storage::Stored;
-use super::views::subscriptions::Key;
+use super::writing::{Company, Staged, Writing};
 use super::{Reopen, Shared, new_id};
-
-/// Most entries in one durable write.
-const ENTRIES_PER_WRITE_MAX: usize = 8_192;
-
-/// Entries in a durable write after which it takes no more proposals where several members wait. The write is what each of them
-/// waits for, so it stays short; it is long enough that its sync is shared by many.
-const ENTRIES_PER_SHARED_WRITE_MAX: usize = 512;
-
-/// Bytes of entries after which a durable write takes no more proposals.
-const BYTES_PER_WRITE_MAX: usize = 8 << 20;
 
 /// How often a log that stopped for want of space is tried again.
 const REOPEN_EVERY: Duration = Duration::from_secs(2);
@@ -43,6 +31,8 @@ const REOPEN_FREE_BYTES_MIN: u64 = 64 << 20;
 pub(super) enum Decision {
     /// It staged its entries (perhaps none); the completion is run once they are durable and applied, or with the error.
     Ready(Completion),
+    /// It staged a part, and is asked again for the rest in its lane's next turn. The completion is run as for [`Decision::Ready`].
+    Partly(Completion),
     /// It needs the state after what others have staged; it is asked again.
     AfterOthers,
 }
@@ -52,58 +42,6 @@ pub(super) type Completion = Box<dyn FnOnce(&Views, Result<(), HubError>) + Send
 
 /// A change asked for: looks at the views and at what is staged, stages entries, decides.
 pub(super) type Proposal = Box<dyn FnMut(&Views, &mut Staged) -> Decision + Send>;
-
-/// Entries that are about to be written together, and what later proposals in the same write must know of them.
-#[derive(Default)]
-pub(super) struct Staged {
-    entries: Vec<(Entry, Bytes)>,
-    bytes: usize,
-    /// Publications by publisher, observable and campaign.
-    pub publications: HashMap<(MemberId, ObservableId, Box<str>), IndicatorId>,
-    /// Request ids used.
-    pub requests: HashMap<(MemberId, Box<str>), (IndicatorId, u32)>,
-    /// Indicators revised or retracted.
-    pub touched: HashSet<IndicatorId>,
-    /// Subscriptions attached, detached, acknowledged or dropped.
-    pub subscriptions: HashSet<Key>,
-    /// Indicators taken back, by publisher.
-    pub recalled: HashMap<MemberId, usize>,
-    /// What members store besides what the views know.
-    pub stored: HashMap<MemberId, Stored>,
-    closed: bool,
-}
-
-impl Staged {
-    /// Adds an entry that is already encoded.
-    pub fn push_encoded(&mut self, entry: Entry, bytes: Bytes) {
-        self.bytes += bytes.len();
-        self.entries.push((entry, bytes));
-    }
-
-    /// Adds an entry.
-    pub fn push(&mut self, entry: Entry) {
-        let bytes = entry.encode();
-        self.push_encoded(entry, bytes);
-    }
-
-    /// For proposals that must see the state alone, such as changes of membership: true when nothing is staged, and then nobody
-    /// may join them.
-    pub fn alone(&mut self) -> bool {
-        if self.entries.is_empty() {
-            self.closed = true;
-        }
-        self.closed && self.entries.is_empty()
-    }
-
-    fn is_full(&self, lanes_waiting: usize) -> bool {
-        let entries_max = if lanes_waiting > 1 {
-            ENTRIES_PER_SHARED_WRITE_MAX
-        } else {
-            ENTRIES_PER_WRITE_MAX
-        };
-        self.closed || self.entries.len() >= entries_max || self.bytes >= BYTES_PER_WRITE_MAX
-    }
-}
 
 /// Where proposals are handed in.
 #[derive(Clone)]
@@ -129,6 +67,7 @@ impl Sequencer {
             starting: Some(new_run()),
             shared,
             queue: queue.clone(),
+            company: Company::default(),
         };
         if let Some(stop) = stopped {
             // It opened to be read only, for want of space.
@@ -168,6 +107,7 @@ impl Sequencer {
     {
         let proposal: Proposal = Box::new(move |views, staged| match decide(views, staged) {
             Verdict::AfterOthers => Decision::AfterOthers,
+            Verdict::Partly => Decision::Partly(Box::new(|_, _| {})),
             Verdict::Done(_) => Decision::Ready(Box::new(|_, _| {})),
         });
         // Closed: see above.
@@ -184,22 +124,27 @@ impl Sequencer {
     {
         let (answer, answered) = oneshot::channel();
         let mut answer = Some(answer);
-        let proposal: Proposal = Box::new(move |views, staged| match decide(views, staged) {
-            Ok(Verdict::AfterOthers) => Decision::AfterOthers,
-            Ok(Verdict::Done(finish)) => {
-                let answer = answer.take();
-                Decision::Ready(Box::new(move |views, written| {
-                    // The caller may have gone: what it asked for is done all the same.
-                    answer.map(|answer| answer.send(written.map(|()| finish(views))).ok());
-                }))
-            }
-            Err(error) => {
-                let answer = answer.take();
-                Decision::Ready(Box::new(move |_, _| {
-                    answer.map(|answer| answer.send(Err(error)).ok());
-                }))
-            }
-        });
+        let mut earlier = Earlier::default();
+        let proposal: Proposal =
+            Box::new(
+                move |views, staged| match earlier.check().and_then(|()| decide(views, staged)) {
+                    Ok(Verdict::AfterOthers) => Decision::AfterOthers,
+                    Ok(Verdict::Partly) => Decision::Partly(earlier.completion()),
+                    Ok(Verdict::Done(finish)) => {
+                        let answer = answer.take();
+                        Decision::Ready(Box::new(move |views, written| {
+                            // The caller may have gone: what it asked for is done all the same.
+                            answer.map(|answer| answer.send(written.map(|()| finish(views))).ok());
+                        }))
+                    }
+                    Err(error) => {
+                        let answer = answer.take();
+                        Decision::Ready(Box::new(move |_, _| {
+                            answer.map(|answer| answer.send(Err(error)).ok());
+                        }))
+                    }
+                },
+            );
         let exhausted = |reason| {
             Err(HubError::Exhausted {
                 reason,
@@ -219,8 +164,34 @@ impl Sequencer {
 pub(super) enum Verdict<T> {
     /// Staged; the answer is made from the views once all is applied.
     Done(Box<dyn FnOnce(&Views) -> T + Send>),
+    /// Some of it is staged; ask again for the rest.
+    Partly,
     /// Ask again after what is staged has been written.
     AfterOthers,
+}
+
+/// What became of the parts of a proposal that were written before its last one. If one failed, so does the whole: what it staged is
+/// not known to be in the log, even where the log goes on later.
+#[derive(Default)]
+struct Earlier(Option<Arc<OnceLock<HubError>>>);
+
+impl Earlier {
+    fn check(&self) -> Result<(), HubError> {
+        match self.0.as_ref().and_then(|failed| failed.get()) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn completion(&mut self) -> Completion {
+        let failed = self.0.get_or_insert_default().clone();
+        Box::new(move |_, written| {
+            if let Err(error) = written {
+                // The first failure is told.
+                let _ = failed.set(error);
+            }
+        })
+    }
 }
 
 impl<T: Send + 'static> Verdict<T> {
@@ -246,6 +217,7 @@ struct Worker {
     starting: Option<RunId>,
     shared: Arc<Shared>,
     queue: Arc<Queue<Proposal>>,
+    company: Company,
 }
 
 impl Drop for Worker {
@@ -266,38 +238,20 @@ enum Retry {
 
 impl Worker {
     fn run(mut self) {
-        let mut deferred: Option<Proposal> = None;
+        let mut deferred: Option<(Lane, Proposal)> = None;
         while let Some(first) = deferred.take().or_else(|| self.queue.next()) {
-            let mut staged = Staged::default();
-            let mut completions = Vec::new();
-            deferred = self.decide(first, &mut staged, &mut completions);
-            while deferred.is_none() && !staged.is_full(self.queue.lanes_waiting()) {
-                match self.queue.try_next() {
-                    Some(proposal) => deferred = self.decide(proposal, &mut staged, &mut completions),
-                    None => break,
-                }
-            }
+            let mut writing = Writing::default();
+            let shared = &self.shared;
+            deferred = writing.gather(&self.queue, &mut self.company, first, |proposal, staged| {
+                proposal(&shared.read(), staged)
+            });
+            let Writing {
+                staged, completions, ..
+            } = writing;
             self.write(staged, completions);
         }
         if let Some(Err(error)) = self.log.take().map(Log::close) {
             tracing::error!(%error, "the log did not close cleanly; the next start will check it");
-        }
-    }
-
-    /// Lets one proposal decide; gives it back if it must wait for the others to be written.
-    fn decide(
-        &self,
-        mut proposal: Proposal,
-        staged: &mut Staged,
-        completions: &mut Vec<Completion>,
-    ) -> Option<Proposal> {
-        let decision = proposal(&self.shared.read(), staged);
-        match decision {
-            Decision::Ready(completion) => {
-                completions.push(completion);
-                None
-            }
-            Decision::AfterOthers => Some(proposal),
         }
     }
 

@@ -18,10 +18,11 @@ use crate::log::entry::{Entry, Event};
 use super::error::HubError;
 use super::feed::{self, Feed};
 use super::publish::still_active;
-use super::sequencer::{Staged, Verdict};
+use super::sequencer::Verdict;
 use super::views::Views;
 use super::views::sight::Span;
 use super::views::subscriptions::{Key, SubscriptionRecord};
+use super::writing::Staged;
 use super::{Caller, Hub};
 
 /// Most durable subscriptions of one member, those included that were dropped and may have held something then.

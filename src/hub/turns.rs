@@ -9,8 +9,12 @@ use tokio::sync::oneshot;
 use super::error::HubError;
 use super::queue::{Lane, Queue, Refusal};
 
-/// Items worked on in one turn: a few hundred microseconds.
+/// Most items worked on in one turn.
 pub(super) const ITEMS_PER_TURN: usize = 64;
+
+/// How long a turn lasts, but for the item that is being worked on. Items differ a hundredfold in size, so their number alone is no
+/// bound.
+pub(super) const TURN_MAX: Duration = Duration::from_micros(100);
 
 /// Who works, and who waits for a turn.
 pub(super) struct Turns {

@@ -1,5 +1,6 @@
-//! Watches whether a peer has said enough, after its handshake, to show which protocol it speaks. hyper waits for that without a
-//! limit of time, so that a silent peer would hold its place for ever. It counts bytes and does not look at them.
+//! Counts what a peer sends, and does not look at it. A peer that says too little after its handshake to show which protocol it speaks
+//! would hold its place for ever, since hyper waits for that without a limit of time; one that says very much at once would hold a
+//! thread of the runtime for as long as it takes to decrypt it.
 
 use std::io;
 use std::pin::Pin;
@@ -12,6 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The length of HTTP/2's preface (RFC 9113, section 3.4). A request of HTTP/1.1 is longer, and has a limit of its own besides.
 const PREFACE_BYTES: usize = 24;
+
+/// Bytes read from one connection before other tasks of the thread have their turn: some ten microseconds of decrypting.
+const BYTES_PER_TURN: usize = 64 << 10;
 
 /// How many bytes a connection has received.
 #[derive(Clone, Default)]
@@ -31,12 +35,18 @@ impl Received {
 pub(super) struct Counted<S> {
     stream: S,
     received: Received,
+    /// Bytes read since the connection last gave way to others.
+    in_turn: usize,
 }
 
 impl<S> Counted<S> {
     /// Counts what `stream` receives into `received`.
     pub fn new(stream: S, received: Received) -> Counted<S> {
-        Counted { stream, received }
+        Counted {
+            stream,
+            received,
+            in_turn: 0,
+        }
     }
 }
 
@@ -46,10 +56,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.in_turn >= BYTES_PER_TURN {
+            self.in_turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let bytes = buffer.filled().len() - before;
         self.received.0.fetch_add(bytes, Ordering::Relaxed);
+        self.in_turn = if read.is_pending() { 0 } else { self.in_turn + bytes };
         read
     }
 }
@@ -77,5 +93,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peer_with_much_to_say_gives_way_and_goes_on() {
+        let said = vec![7; 3 * BYTES_PER_TURN];
+        let received = Received::default();
+        let mut stream = Counted::new(&said[..], received.clone());
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let (mut gave_way, mut storage) = (0, vec![0; BYTES_PER_TURN / 4]);
+        while received.0.load(Ordering::Relaxed) < said.len() {
+            let mut buffer = ReadBuf::new(&mut storage);
+            match Pin::new(&mut stream).poll_read(&mut context, &mut buffer) {
+                Poll::Pending => gave_way += 1,
+                Poll::Ready(read) => read.unwrap(),
+            }
+        }
+        assert_eq!(gave_way, 2);
     }
 }

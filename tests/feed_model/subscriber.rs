@@ -60,6 +60,8 @@ impl Subscriber {
                 batch_items_max: batch_items,
                 batch_bytes_max: Limits::DEFAULT.batch_bytes_max,
                 touches_per_hold_max: hold_touches,
+                // Half of them look at each touch, the others only at those that may matter.
+                touches_walked_max: [0, u32::MAX][hold_touches as usize % 2],
             },
             feed: None,
             mirror: Mirror::new(),

@@ -131,6 +131,7 @@ impl<'a> World<'a> {
             batch_items_max: script.batch_items,
             batch_bytes_max: Limits::DEFAULT.batch_bytes_max,
             touches_per_hold_max: script.hold_touches,
+            touches_walked_max: [0, u32::MAX][script.hold_touches as usize % 2],
         };
         let about_operation = Filter {
             campaigns: vec![CAMPAIGNS[1].into()],

@@ -1,16 +1,18 @@
 //! One pass of a feed: what each touch comes to, asked of the fold's history at three moments (`base`, `goal` and now). It holds
 //! nothing and sends nothing; the feed does both.
 
+use std::ops::Range;
+
 use crate::domain::filter::Filter;
 use crate::domain::id::IndicatorId;
 use crate::domain::indicator::State;
 use crate::domain::member::Viewer;
-use crate::domain::policy::{self, Release};
+use crate::domain::policy::{self, Release, Subject};
 
 use super::super::Sighting;
 use super::super::cursor::{Phase, Position};
 use super::super::digest::Digest;
-use super::super::views::indicators::{Indicators, Record, RecordIndex, Version};
+use super::super::views::indicators::{FacetsNumber, Indicators, Record, RecordIndex, Version};
 use super::super::views::roster::MemberRecord;
 use super::super::views::sight::{Sight, Span};
 use super::RemovalReason;
@@ -103,6 +105,45 @@ impl<'a> Pass<'a> {
     /// phase where it would have.
     pub fn start(&self) -> u32 {
         if self.from_start { 0 } else { self.base }
+    }
+
+    /// The touches that each phase may look at.
+    pub fn touches(&self) -> Range<u32> {
+        self.start()..self.goal
+    }
+
+    /// Whether a touch may matter for another reason than what was visible at `base` or is at `goal`.
+    pub fn looks_at_all(&self) -> bool {
+        !self.earlier.is_empty()
+    }
+
+    /// How many sets of facets there are.
+    pub fn facet_sets(&self) -> FacetsNumber {
+        self.indicators.facets().len()
+    }
+
+    /// Whether a version of these facets may have been visible at `base` or be at `goal`, in whatever state.
+    pub fn concerns(&self, set: FacetsNumber) -> bool {
+        let facets = self.indicators.facets();
+        let class = facets.class(set);
+        let may_see = |viewer: &Viewer| {
+            State::ALL.into_iter().any(|state| {
+                let subject = Subject {
+                    publisher: class.publisher,
+                    publisher_kind: class.publisher_kind,
+                    state,
+                    handling: &class.handling,
+                };
+                policy::evaluate(viewer, &subject, ()).is_some()
+            })
+        };
+        [self.at_base, self.at_goal].into_iter().flatten().any(may_see)
+            && (self.filter.is_all() || facets.passes(self.filter, set) != Some(false))
+    }
+
+    /// The touches posted under a set of facets, in a range.
+    pub fn posted(&self, set: FacetsNumber, range: &Range<u32>) -> &'a [u32] {
+        self.indicators.facets().postings(set).within(range)
     }
 
     /// What the touch `ordinal` comes to. Changes nothing, so it can be asked again.

@@ -20,6 +20,7 @@ use crate::domain::observable::Kind;
 use crate::log::entry::encode_audience;
 
 use super::numbers::Numbers;
+use super::postings::Postings;
 use super::rows::Rows;
 
 /// The number of a set of facets.
@@ -80,6 +81,7 @@ struct Stated {
 pub struct FacetSets {
     keys: RandomState,
     sets: Rows<Set>,
+    postings: Rows<Postings>,
     set_index: Numbers,
     classes: Rows<Class>,
     class_index: Numbers,
@@ -90,6 +92,21 @@ pub struct FacetSets {
 }
 
 impl FacetSets {
+    /// How many there are.
+    pub fn len(&self) -> u32 {
+        self.sets.len() as u32
+    }
+
+    /// At which touches versions of a set came or went.
+    pub fn postings(&self, number: FacetsNumber) -> &Postings {
+        self.postings.at(number)
+    }
+
+    /// Notes a touch.
+    pub fn post(&mut self, number: FacetsNumber, touch: u32) {
+        self.postings.at_mut(number).push(touch);
+    }
+
     /// What policy decides a version on.
     pub fn class(&self, number: FacetsNumber) -> &Class {
         self.classes.at(self.sets.at(number).class)
@@ -148,11 +165,16 @@ impl FacetSets {
             severity: content.severity,
         };
         let FacetSets {
-            keys, sets, set_index, ..
+            keys,
+            sets,
+            postings,
+            set_index,
+            ..
         } = self;
         let hash = keys.hash_one(set);
         set_index.find(hash, |held| *sets.at(held) == set).unwrap_or_else(|| {
             let number = sets.push(set);
+            postings.push(Postings::default());
             set_index.insert(hash, number, |held| keys.hash_one(sets.at(held)));
             number
         })

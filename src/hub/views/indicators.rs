@@ -21,6 +21,7 @@ use super::numbers::Numbers;
 use super::record::{NO_RECORD, Row};
 use super::rows::Rows;
 
+pub use super::facets::FacetsNumber;
 pub use super::record::{Record, RecordIndex, Version};
 
 /// In [`Indicators::touches`]: a change of the roster.
@@ -111,6 +112,11 @@ impl Indicators {
                 && self.class(version).publisher == publisher
                 && matches!(version.state, State::Active | State::Embargoed)
         })
+    }
+
+    /// All sets of facets, and at which touches versions of them came or went.
+    pub fn facets(&self) -> &FacetSets {
+        &self.facets
     }
 
     /// What policy decides a version on.
@@ -287,7 +293,7 @@ impl Indicators {
             next_of_observable: older.unwrap_or(NO_RECORD),
             current: version,
         });
-        self.touches.push(index);
+        self.facets.post(version.facets, self.touches.push(index));
         index
     }
 
@@ -303,7 +309,12 @@ impl Indicators {
             .entry(index)
             .or_insert_with(|| Vec::with_capacity(1))
             .push(past);
-        self.touches.push(index);
+        // Who looked at what was replaced must find the touch as well.
+        let touch = self.touches.push(index);
+        self.facets.post(version.facets, touch);
+        if past.facets != version.facets {
+            self.facets.post(past.facets, touch);
+        }
         self.count(publisher, Some(past.state), version.state);
     }
 

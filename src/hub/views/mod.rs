@@ -5,6 +5,7 @@ pub(super) mod indicators;
 mod record;
 
 mod facets;
+mod postings;
 
 mod bodies;
 mod numbers;

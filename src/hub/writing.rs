@@ -1,0 +1,297 @@
+//! One durable write in the making: what is staged for it, and how much of it each member may fill. However much a member hands in,
+//! what another hands in waits for a bounded number of its items. It decides nothing about the items themselves.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::domain::id::{IndicatorId, MemberId, ObservableId};
+use crate::log::entry::Entry;
+
+use super::queue::{Lane, Queue};
+use super::sequencer::{Completion, Decision, Proposal};
+use super::views::storage::Stored;
+use super::views::subscriptions::Key;
+
+/// Most entries in one durable write. Who comes while it is written waits for the whole of it, so it lasts some milliseconds; it is
+/// long enough that its sync costs each entry next to nothing.
+const ENTRIES_PER_WRITE_MAX: usize = 2_048;
+
+/// Bytes of entries after which a durable write takes no more proposals.
+const BYTES_PER_WRITE_MAX: usize = 8 << 20;
+
+/// Most items of one member in one durable write, where others publish too. However much it hands in, no more than twice so many of
+/// them are in front of what another member hands in: those being written, and those of the next write, which has both.
+pub(super) const SHARE_ITEMS_MAX: usize = 64;
+
+/// Bytes of one member's entries in one durable write after which none of its items are added, where others publish too.
+const SHARE_BYTES_MAX: usize = 128 << 10;
+
+/// Two members publish at the same time if no more than this lies between them. Somebody who was silent for longer may once wait for a
+/// write that is long.
+const COMPANY: Duration = Duration::from_secs(60);
+
+/// Entries that are about to be written together, and what later proposals in the same write must know of them.
+#[derive(Default)]
+pub(super) struct Staged {
+    pub entries: Vec<(Entry, Bytes)>,
+    bytes: usize,
+    /// Publications by publisher, observable and campaign.
+    pub publications: HashMap<(MemberId, ObservableId, Box<str>), IndicatorId>,
+    /// Request ids used.
+    pub requests: HashMap<(MemberId, Box<str>), (IndicatorId, u32)>,
+    /// Indicators revised or retracted.
+    pub touched: HashSet<IndicatorId>,
+    /// Subscriptions attached, detached, acknowledged or dropped.
+    pub subscriptions: HashSet<Key>,
+    /// Indicators taken back, by publisher.
+    pub recalled: HashMap<MemberId, usize>,
+    /// What members store besides what the views know.
+    pub stored: HashMap<MemberId, Stored>,
+    closed: bool,
+    room: Room,
+}
+
+/// What the proposal that is being asked may still add to the write.
+#[derive(Clone, Copy, Default)]
+struct Room {
+    items: usize,
+    bytes: usize,
+}
+
+impl Staged {
+    /// For a proposal of many items: whether it may decide the next one in this write. At least one it may. Where this is false, it
+    /// gives a part, so that other members need not wait for the whole.
+    pub fn has_room(&mut self) -> bool {
+        let has_room = self.room.items > 0 && self.room.bytes > 0;
+        self.room.items -= usize::from(has_room);
+        has_room
+    }
+
+    /// Adds an entry that is already encoded.
+    pub fn push_encoded(&mut self, entry: Entry, bytes: Bytes) {
+        self.bytes += bytes.len();
+        self.room.bytes = self.room.bytes.saturating_sub(bytes.len());
+        self.entries.push((entry, bytes));
+    }
+
+    /// Adds an entry.
+    pub fn push(&mut self, entry: Entry) {
+        let bytes = entry.encode();
+        self.push_encoded(entry, bytes);
+    }
+
+    /// For proposals that must see the state alone, such as changes of membership: true when nothing is staged, and then nobody
+    /// may join them.
+    pub fn alone(&mut self) -> bool {
+        if self.entries.is_empty() {
+            self.closed = true;
+        }
+        self.closed && self.entries.is_empty()
+    }
+
+    /// Whether it takes no more proposals.
+    pub fn is_full(&self) -> bool {
+        self.closed || self.entries.len() >= ENTRIES_PER_WRITE_MAX || self.bytes >= BYTES_PER_WRITE_MAX
+    }
+}
+
+/// One durable write in the making.
+#[derive(Default)]
+pub(super) struct Writing {
+    /// What will be written.
+    pub staged: Staged,
+    /// Run after it was.
+    pub completions: Vec<Completion>,
+    /// What each lane has added.
+    added: HashMap<Lane, Room>,
+}
+
+impl Writing {
+    /// Lets what waits decide, beginning with `first`, until the write is full or nobody waits who may add to it. Gives back what must
+    /// see the state after this write, and is to be the first of the next.
+    pub fn gather(
+        &mut self,
+        queue: &Queue<Proposal>,
+        company: &mut Company,
+        first: (Lane, Proposal),
+        mut decide: impl FnMut(&mut Proposal, &mut Staged) -> Decision,
+    ) -> Option<(Lane, Proposal)> {
+        let mut next = Some(first);
+        while let Some((lane, mut proposal)) = next {
+            company.see(lane);
+            let is_shared = company.is_here() || queue.lanes_waiting() > 1;
+            match self.ask(lane, is_shared, |staged| decide(&mut proposal, staged)) {
+                Decision::Ready(completion) => self.completions.push(completion),
+                Decision::Partly(completion) => {
+                    self.completions.push(completion);
+                    queue.give_back(lane, proposal);
+                }
+                Decision::AfterOthers => return Some((lane, proposal)),
+            }
+            if self.staged.is_full() {
+                return None;
+            }
+            next = queue.try_next_of(|lane| self.has_room(lane, is_shared));
+        }
+        None
+    }
+
+    fn has_room(&self, lane: Lane, is_shared: bool) -> bool {
+        let room = self.room(lane, is_shared);
+        room.items > 0 && room.bytes > 0
+    }
+
+    /// Asks a proposal of a lane that has room, and counts what it adds.
+    fn ask<T>(&mut self, lane: Lane, is_shared: bool, proposal: impl FnOnce(&mut Staged) -> T) -> T {
+        let room = self.room(lane, is_shared);
+        let (entries, bytes) = (self.staged.entries.len(), self.staged.bytes);
+        self.staged.room = room;
+        let decision = proposal(&mut self.staged);
+        let added = self.added.entry(lane).or_default();
+        // What decides without adding, such as a repetition, takes its time too.
+        let decided = room.items - self.staged.room.items;
+        added.items += decided.max(self.staged.entries.len() - entries);
+        added.bytes += self.staged.bytes - bytes;
+        decision
+    }
+
+    fn room(&self, lane: Lane, is_shared: bool) -> Room {
+        let (items_max, bytes_max) = match is_shared {
+            true => (SHARE_ITEMS_MAX, SHARE_BYTES_MAX),
+            false => (ENTRIES_PER_WRITE_MAX, BYTES_PER_WRITE_MAX),
+        };
+        let added = self.added.get(&lane).copied().unwrap_or_default();
+        Room {
+            items: items_max.saturating_sub(added.items),
+            bytes: bytes_max.saturating_sub(added.bytes),
+        }
+    }
+}
+
+/// Whether several members publish.
+#[derive(Default)]
+pub(super) struct Company {
+    last: Option<Lane>,
+    changed_at: Option<Instant>,
+}
+
+impl Company {
+    /// A lane is served.
+    pub fn see(&mut self, lane: Lane) {
+        if lane != Lane::Hub && self.last.replace(lane).is_some_and(|last| last != lane) {
+            self.changed_at = Some(Instant::now());
+        }
+    }
+
+    /// Whether another member than the last was served a short time ago.
+    pub fn is_here(&self) -> bool {
+        self.changed_at.is_some_and(|at| at.elapsed() < COMPANY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::id::Timestamp;
+    use crate::hub::views::Views;
+    use crate::log::entry::Event;
+
+    const FLOODER: Lane = Lane::Member(MemberId(Uuid::from_u128(1)));
+    const HONEST: Lane = Lane::Member(MemberId(Uuid::from_u128(2)));
+
+    fn entry() -> Entry {
+        Entry {
+            at: Timestamp::default(),
+            actor: None,
+            event: Event::ClockTicked { now: Timestamp(1) },
+        }
+    }
+
+    /// A proposal of so many items of so many bytes; those that are `repeated` add nothing.
+    fn of_items(mut left: usize, bytes: usize, repeated: bool) -> Proposal {
+        Box::new(move |_, staged| {
+            while left > 0 {
+                if !staged.has_room() {
+                    return Decision::Partly(Box::new(|_, _| {}));
+                }
+                left -= 1;
+                if !repeated {
+                    staged.push_encoded(entry(), vec![0; bytes].into());
+                }
+            }
+            Decision::Ready(Box::new(|_, _| {}))
+        })
+    }
+
+    /// The next write, by lane: how much each added, and how many proposals were done or had a part in it.
+    fn write(queue: &Queue<Proposal>, company: &mut Company) -> Writing {
+        let views = Views::default();
+        let mut writing = Writing::default();
+        let deferred = writing.gather(queue, company, queue.next().unwrap(), |proposal, staged| {
+            proposal(&views, staged)
+        });
+        assert!(deferred.is_none());
+        writing
+    }
+
+    fn added(writing: &Writing, lane: Lane) -> usize {
+        writing.added.get(&lane).map_or(0, |added| added.items)
+    }
+
+    #[test]
+    fn member_alone_fills_a_write_and_no_more_than_one() {
+        let (queue, mut company) = (Queue::new(), Company::default());
+        (0..3).for_each(|_| queue.push(FLOODER, of_items(1_000, 400, false)).unwrap());
+        assert_eq!(write(&queue, &mut company).staged.entries.len(), ENTRIES_PER_WRITE_MAX);
+        assert_eq!(
+            write(&queue, &mut company).staged.entries.len(),
+            3_000 - ENTRIES_PER_WRITE_MAX
+        );
+        assert!(queue.try_next().is_none(), "all was decided");
+    }
+
+    #[test]
+    fn flooder_has_a_share_of_items_in_front_of_another_member_in_this_write_and_in_the_next() {
+        for (bytes, repeated) in [(400, false), (0, true)] {
+            let (queue, mut company) = (Queue::new(), Company::default());
+            queue.push(HONEST, of_items(1, 400, false)).unwrap();
+            (0..64).for_each(|_| queue.push(FLOODER, of_items(1_000, bytes, repeated)).unwrap());
+            assert_eq!(added(&write(&queue, &mut company), FLOODER), SHARE_ITEMS_MAX);
+            // Nobody else waits now, yet the write stays short: the honest member comes while it is under way.
+            assert_eq!(added(&write(&queue, &mut company), FLOODER), SHARE_ITEMS_MAX);
+            queue.push(HONEST, of_items(1, 400, false)).unwrap();
+            let next = write(&queue, &mut company);
+            assert_eq!((added(&next, FLOODER), added(&next, HONEST)), (SHARE_ITEMS_MAX, 1));
+        }
+    }
+
+    #[test]
+    fn large_items_count_by_their_bytes() {
+        let (queue, mut company) = (Queue::new(), Company::default());
+        queue.push(HONEST, of_items(1, 400, false)).unwrap();
+        queue
+            .push(FLOODER, of_items(1_000, SHARE_BYTES_MAX / 2, false))
+            .unwrap();
+        assert_eq!(added(&write(&queue, &mut company), FLOODER), 2);
+        assert_eq!(added(&write(&queue, &mut company), FLOODER), 2);
+    }
+
+    #[test]
+    fn many_members_share_a_write_and_none_is_left_out() {
+        let (queue, mut company) = (Queue::new(), Company::default());
+        let lanes: Vec<Lane> = (0..100).map(|n| Lane::Member(MemberId(Uuid::from_u128(n)))).collect();
+        lanes
+            .iter()
+            .for_each(|lane| queue.push(*lane, of_items(50, 400, false)).unwrap());
+        let (mut writes, mut written) = (0, 0);
+        while queue.lanes_waiting() > 0 {
+            writes += 1;
+            written += write(&queue, &mut company).staged.entries.len();
+        }
+        assert_eq!((writes, written), (5_000_usize.div_ceil(ENTRIES_PER_WRITE_MAX), 5_000));
+    }
+}
