@@ -82,7 +82,7 @@ fn everybody_gets_what_the_policy_says_and_nothing_else() {
     assert_eq!(counts.histories, histories);
     assert!(
         histories < HISTORIES
-            || (counts.decisions >= 1_000_000 && counts.reconnections >= 1_000 && counts.recalls >= 10_000),
+            || (counts.decisions >= 1_000_000 && counts.reconnections >= 1_000 && counts.recalls >= 5_000),
         "too little was checked: {counts:?}"
     );
 }

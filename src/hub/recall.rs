@@ -179,7 +179,11 @@ impl Hub {
     ) -> Option<u32> {
         let views = self.shared.read();
         // Before the least that is proven everything is confirmed.
-        let proven = views.subscriptions.all().map(|(_, one)| one.applied()).min()?;
+        let proven = views
+            .subscriptions
+            .all()
+            .map(|(_, one)| one.applied_of(publisher))
+            .min()?;
         let mut pairs = 0;
         for Recalled { touch, at, .. } in views.recalls.of_publisher_since(publisher, touch.max(proven)) {
             if pairs >= PAIRS_PER_HOLD_MAX || open.len() >= max {

@@ -55,6 +55,8 @@ struct Reach {
     sent: u32,
     /// What the client proves with the newest cursor that it was given.
     proven: u32,
+    /// No recall before this touch was left to confirm when it was last asked: what is past does not change while the stream is open.
+    settled: u32,
     ending: Option<Ending>,
 }
 
@@ -332,8 +334,16 @@ impl Hub {
             reason: "is not a cursor of this subscription",
         })?;
         let proven = position.proven();
-        let mut confirmed = views.others().outstanding(key, subscription, proven);
-        Ok(confirmed.next().map(|_| proven))
+        let stream = self.shared.streams.find(key);
+        let settled = stream.as_ref().map(|stream| stream.reach().settled).unwrap_or_default();
+        let others = views.others();
+        let mut confirmed = others.outstanding_since(key, subscription, settled, proven);
+        let is_wanted = confirmed.next().is_some();
+        if let Some(stream) = stream.filter(|_| !is_wanted) {
+            let mut reach = stream.reach();
+            reach.settled = reach.settled.max(proven);
+        }
+        Ok(is_wanted.then_some(proven))
     }
 
     /// The durable subscriptions of the caller's member; an admin's are everybody's.
