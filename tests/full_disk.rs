@@ -270,8 +270,11 @@ async fn check_read_only(scene: &mut Scene, hub: &TestHub) {
     scene.check_running(hub).await.unwrap();
     let mut queries = QueryServiceClient::new(hub.connect(&scene.subscriber).await);
     let values = vec!["a-0.example.com".to_owned()];
-    let kind = wire::ObservableKind::Unspecified.into();
-    let found = queries.lookup(wire::LookupRequest { values, kind }).await.unwrap();
+    let request = wire::LookupRequest {
+        values,
+        ..Default::default()
+    };
+    let found = queries.lookup(request).await.unwrap();
     let first = &scene.publishers[0].attempts[0];
     assert_eq!(
         found.into_inner().results[0].matches.len(),

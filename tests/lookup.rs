@@ -8,7 +8,10 @@ use wire_support::{Client, TestHub, green};
 
 async fn look_up(client: &Client, values: &[&str]) -> Vec<wire::LookupResult> {
     let values = values.iter().map(|value| (*value).to_owned()).collect();
-    let request = wire::LookupRequest { values, kind: 0 };
+    let request = wire::LookupRequest {
+        values,
+        ..Default::default()
+    };
     client.queries().lookup(request).await.unwrap().into_inner().results
 }
 
@@ -123,7 +126,7 @@ async fn value_that_is_not_one_observable_says_why() {
     }
     let request = wire::LookupRequest {
         values: vec![String::new(); 1_001],
-        kind: 0,
+        ..Default::default()
     };
     let refused = a.queries().lookup(request).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);

@@ -207,7 +207,7 @@ async fn every_crossing_is_written_down_once_and_nothing_else_is() {
     until_live(&mut agency.subscribe(Vec::new()).await).await;
     let request = wire::LookupRequest {
         values: vec!["example.com".into()],
-        kind: 0,
+        ..Default::default()
     };
     agency.queries().lookup(request).await.unwrap();
     let all = counts(&b).await;

@@ -14,12 +14,18 @@ pub fn indicator(indicator: &wire::Indicator, directory: &Directory) -> Value {
 
 /// A match of a lookup: the indicator with how it speaks of the value.
 pub fn matched(matched: &wire::Match, directory: &Directory) -> Value {
-    let wire::Match { relation, indicator } = matched;
+    let wire::Match {
+        relation,
+        indicator,
+        distance,
+    } = matched;
     let mut fields = indicator
         .as_ref()
         .map(|indicator| indicator_fields(indicator, directory))
         .unwrap_or_default();
     fields.insert("relation".into(), json!(words::relation(*relation)));
+    let is_near = *relation == wire::MatchRelation::Near as i32;
+    fields.insert("distance".into(), json!(is_near.then_some(*distance)));
     Value::Object(fields)
 }
 
@@ -365,6 +371,7 @@ mod tests {
                     id: "i".into(),
                     ..Default::default()
                 }),
+                distance: 0,
             }],
             ..Default::default()
         };
@@ -373,6 +380,14 @@ mod tests {
         assert_eq!(value["observable"]["value"], "a.example");
         assert_eq!(value["matches"][0]["id"], "i");
         assert_eq!(value["matches"][0]["relation"], "parent");
+        assert_eq!(value["matches"][0]["distance"], Value::Null);
+        let near = wire::Match {
+            relation: wire::MatchRelation::Near as i32,
+            distance: 12,
+            ..result.matches[0].clone()
+        };
+        let near = matched(&near, &Directory::default());
+        assert_eq!((&near["relation"], &near["distance"]), (&"near".into(), &12.into()));
         assert_eq!(value.get("reason"), None);
     }
 }

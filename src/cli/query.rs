@@ -23,7 +23,8 @@ const VALUE_BYTES_MAX: usize = 16_384;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  clearinghouse lookup 'hxxps://bad[.]example[.]com/page' twitter.com/someone --json\n  \
-cut -f1 report.tsv | clearinghouse lookup - --json"
+cut -f1 report.tsv | clearinghouse lookup - --json\n  \
+clearinghouse lookup --kind pdq --distance 20 0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0"
 )]
 pub struct Lookup {
     /// Values as you have them, defanged or not; `-` reads them from stdin, one a line
@@ -32,6 +33,17 @@ pub struct Lookup {
     /// What all values are, where their text does not tell
     #[arg(long, value_parser = words::kind_parser())]
     kind: Option<Number>,
+    /// How far from a PDQ or TLSH hash others are near it: at most 31 for pdq, 100 for tlsh; 0 finds the hash alone [default: 31
+    /// for pdq, 30 for tlsh]
+    #[arg(long, value_name = "N")]
+    distance: Option<u32>,
+}
+
+/// What all values of a command have in common.
+#[derive(Clone, Copy)]
+struct Asked {
+    kind: Number,
+    distance_max: Option<u32>,
 }
 
 impl Lookup {
@@ -39,7 +51,10 @@ impl Lookup {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let connection = context.connect().await?;
         let directory = Directory::of_members(&connection).await?;
-        let kind = self.kind.unwrap_or_default();
+        let asked = Asked {
+            kind: self.kind.unwrap_or_default(),
+            distance_max: self.distance,
+        };
         let mut batch = Vec::new();
         for value in self.values {
             match value.as_str() {
@@ -54,17 +69,17 @@ impl Lookup {
                         let line = line.map_err(|error| Failure::of("stdin", error))?;
                         batch.extend(Some(line).filter(|line| !line.trim().is_empty()));
                         if batch.len() >= batch_max {
-                            look_up(context, &connection, &directory, kind, std::mem::take(&mut batch)).await?;
+                            look_up(context, &connection, &directory, asked, std::mem::take(&mut batch)).await?;
                         }
                     }
                 }
                 _ => batch.push(value),
             }
             if batch.len() >= LOOKUP_VALUES_MAX {
-                look_up(context, &connection, &directory, kind, std::mem::take(&mut batch)).await?;
+                look_up(context, &connection, &directory, asked, std::mem::take(&mut batch)).await?;
             }
         }
-        look_up(context, &connection, &directory, kind, batch).await
+        look_up(context, &connection, &directory, asked, batch).await
     }
 }
 
@@ -72,7 +87,7 @@ async fn look_up(
     context: &Context,
     connection: &Connection,
     directory: &Directory,
-    kind: Number,
+    asked: Asked,
     values: Vec<String>,
 ) -> Result<(), Failure> {
     if values.is_empty() {
@@ -85,10 +100,13 @@ async fn look_up(
             plain(&head)
         )));
     }
-    let response = connection
-        .queries()
-        .lookup(call(wire::LookupRequest { values, kind }))
-        .await;
+    let Asked { kind, distance_max } = asked;
+    let request = wire::LookupRequest {
+        values,
+        kind,
+        distance_max,
+    };
+    let response = connection.queries().lookup(call(request)).await;
     let response = response.map_err(|status| connection.failure(status))?.into_inner();
     for result in &response.results {
         match context.output.is_json() {
@@ -117,11 +135,11 @@ fn print_result(context: &Context, result: &wire::LookupResult, directory: &Dire
         .line(&format!("{kind} {}: {count}", plain(&observable.value)))?;
     for one in &result.matches {
         let indicator = one.indicator.clone().unwrap_or_default();
-        let line = format!(
-            "  {:<7} {}",
-            words::relation(one.relation),
-            summary(&indicator, directory)
-        );
+        let mut relation = words::relation(one.relation).to_owned();
+        if one.distance > 0 {
+            relation.push_str(&format!(" {}", one.distance));
+        }
+        let line = format!("  {relation:<7} {}", summary(&indicator, directory));
         context.output.line(&line)?;
     }
     Ok(())

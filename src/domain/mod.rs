@@ -6,6 +6,7 @@ pub mod id;
 pub mod violation;
 
 pub mod observable;
+pub mod similarity;
 
 pub mod assessment;
 pub mod handling;

@@ -9,7 +9,7 @@ use crate::domain::id::IndicatorId;
 use crate::domain::member::Role;
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
-use crate::hub::query::{Matches, PAGE_ITEMS_MAX};
+use crate::hub::query::{Matches, PAGE_ITEMS_MAX, Reach};
 use crate::hub::recall::RecallCounts;
 use crate::hub::{Disk, Hub};
 
@@ -40,7 +40,11 @@ impl Service {
 impl QueryService for Service {
     async fn lookup(&self, request: Request<wire::LookupRequest>) -> Result<Response<Encoded>, Status> {
         let caller = access::caller(&request)?;
-        let wire::LookupRequest { values, kind } = request.into_inner();
+        let wire::LookupRequest {
+            values,
+            kind,
+            distance_max,
+        } = request.into_inner();
         if values.is_empty() || values.len() > VALUES_MAX {
             let reason = format!("has {} values, must have 1 to {VALUES_MAX}", values.len());
             return Err(status::invalid(Violation::new("values", reason)));
@@ -48,7 +52,12 @@ impl QueryService for Service {
         let kind = convert::optional_kind("kind", kind).map_err(status::invalid)?;
         let understood: Vec<Result<Observable, String>> = values.iter().map(|value| understand(kind, value)).collect();
         let observables: Vec<_> = understood.iter().map(|value| value.as_ref().ok().cloned()).collect();
-        let matches = self.hub.lookup(&caller, &observables).await.map_err(status::from_hub)?;
+        let reach = distance_max.map_or(Reach::Usual, Reach::Within);
+        let matches = self
+            .hub
+            .lookup_within(&caller, &observables, reach)
+            .await
+            .map_err(status::from_hub)?;
         let mut response = Encoded::default();
         for ((raw, understood), matches) in values.into_iter().zip(understood).zip(matches) {
             response.push_field(RESULTS, &lookup_result(raw, understood, &matches).into_parts());
@@ -197,6 +206,7 @@ fn lookup_result(raw: String, understood: Result<Observable, String>, matches: &
         found.push_message(&wire::Match {
             relation: convert::relation(*relation),
             indicator: None,
+            distance: convert::distance(*relation),
         });
         found.push_field(MATCH_INDICATOR, &convert::indicator_parts(release));
         result.push_field(LOOKUP_RESULT_MATCHES, &found.into_parts());

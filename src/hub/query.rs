@@ -1,5 +1,7 @@
 //! Queries: what is known and visible to the caller. Nothing here tells what does not exist from what may not be seen.
 
+mod near;
+
 use bytes::Bytes;
 
 use crate::domain::filter::Filter;
@@ -15,6 +17,8 @@ use super::error::HubError;
 use super::views::Views;
 use super::views::indicators::RecordIndex;
 use super::{Caller, Hub, Sighting};
+
+pub use near::Reach;
 
 /// Most matches for one value.
 pub const MATCHES_MAX: usize = 100;
@@ -44,12 +48,14 @@ pub enum Relation {
     Host,
     /// A parent domain of the host; or a network that holds the address.
     Parent,
+    /// Another hash of the same kind, at this distance: 1 or more.
+    Near(u32),
 }
 
 /// What is known of one value.
 #[derive(Debug, Default)]
 pub struct Matches {
-    /// Exact ones first, newest first within each relation.
+    /// Exact ones first, newest first within each relation; near ones last, nearest first.
     pub found: Vec<(Relation, Release<Sighting>)>,
     /// Whether there were more than [`MATCHES_MAX`], or than [`LOOKUP_BYTES_MAX`] left room for.
     pub truncated: bool,
@@ -92,10 +98,31 @@ pub struct Campaign {
 }
 
 impl Hub {
-    /// What is known of an observable: the same one, its account, its host, the host's parents, and networks around an address.
+    /// What is known of an observable: the same one, its account, its host, the host's parents, networks around an address, and
+    /// what is near a hash.
     pub async fn lookup(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Matches>, HubError> {
+        self.lookup_within(caller, observables, Reach::Usual).await
+    }
+
+    /// As [`Hub::lookup`], as far from a hash as `reach` says.
+    pub async fn lookup_within(
+        &self,
+        caller: &Caller,
+        observables: &[Option<Observable>],
+        reach: Reach,
+    ) -> Result<Vec<Matches>, HubError> {
         require_reader(caller)?;
-        let all = self.look_up(caller, observables)?;
+        let near_of = |observable: &Option<Observable>| match observable {
+            Some(observable) => reach.of(observable),
+            None => Ok(None),
+        };
+        let nears = observables.iter().map(near_of).collect::<Result<Vec<_>, _>>()?;
+        let mut all = self.look_up(caller, observables)?;
+        for (near, matches) in nears.iter().zip(&mut all) {
+            if let Some(near) = near {
+                self.add_near(caller, near, matches).await?;
+            }
+        }
         let releases: Vec<&Release<Sighting>> = all
             .iter()
             .flat_map(|matches| &matches.found)

@@ -46,9 +46,14 @@ impl Rules {
 
 /// The content of an indicator about `value`, with nothing said that need not be.
 pub fn content(value: &str, handling: Handling) -> Content {
+    content_of(Observable::parse(value).expect("a value"), handling)
+}
+
+/// The same about an observable of any kind.
+pub fn content_of(observable: Observable, handling: Handling) -> Content {
     Content {
-        observable: Observable::parse(value).expect("a value"),
-        raw: text(value),
+        raw: text(observable.value()),
+        observable,
         verdict: Verdict::Malicious,
         confidence: Confidence::new(50).expect("0 to 100"),
         severity: None,

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use clearinghouse::domain::filter::Filter;
 use clearinghouse::domain::handling::{Audience, Tlp};
 use clearinghouse::domain::id::{GroupId, IndicatorId, MemberId};
-use clearinghouse::domain::observable::Observable;
 use clearinghouse::domain::policy::Release;
 use clearinghouse::hub::Sighting;
 use clearinghouse::hub::feed::Batch;
@@ -13,7 +12,7 @@ use uuid::Uuid;
 
 use super::hub_support::drafts::{self, Rules};
 use super::hub_support::waiting::wait;
-use super::script::{Observation, VALUES};
+use super::script::{Observation, VALUES, observable};
 use super::world::World;
 
 impl World<'_> {
@@ -89,7 +88,7 @@ impl World<'_> {
 
     fn look_up(&mut self) {
         let values = VALUES.iter().chain(&["unknown.example"]);
-        let asked: Vec<_> = values.map(|value| Observable::parse(value).ok()).collect();
+        let asked: Vec<_> = values.map(|value| observable(value)).collect();
         let answers = wait(self.hub().lookup(&self.observer, &asked)).expect("the observer may look up");
         for answer in answers {
             let found: Vec<_> = answer

@@ -1,10 +1,27 @@
 //! Scripts: what happens in both of two worlds, and between that what only one of them has and the observer may not see.
 
+use clearinghouse::domain::observable::{Kind, Observable};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-/// Values that everybody speaks of, also in secret. The second lies below the first, the third names the second's host.
-pub const VALUES: [&str; 3] = ["example.com", "news.example.com", "https://news.example.com/story"];
+/// Values that everybody speaks of, also in secret. The second lies below the first, the third names the second's host; the fourth
+/// and the fifth are hashes near each other.
+pub const VALUES: [&str; 5] = [
+    "example.com",
+    "news.example.com",
+    "https://news.example.com/story",
+    "pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f",
+    "pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f00",
+];
+
+/// The observable of a value, if it is one.
+pub fn observable(value: &str) -> Option<Observable> {
+    let observable = match value.strip_prefix("pdq:") {
+        Some(hash) => Observable::parse_as(Kind::Pdq, hash),
+        None => Observable::parse(value),
+    };
+    observable.ok()
+}
 
 /// Others than the observer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -286,7 +303,7 @@ pub fn script(random: &mut StdRng) -> Script {
 fn common(random: &mut StdRng) -> Common {
     let (item, value, campaign) = (
         random.random_range(0..8),
-        random.random_range(0..3),
+        random.random_range(0..VALUES.len()),
         random.random_range(0..2),
     );
     if random.random_bool(0.3) {
@@ -388,7 +405,7 @@ fn hidden(random: &mut StdRng) -> Hidden {
 }
 
 fn secret(random: &mut StdRng) -> Secret {
-    let (item, value) = (random.random_range(0..8), random.random_range(0..3));
+    let (item, value) = (random.random_range(0..8), random.random_range(0..VALUES.len()));
     let other = OTHERS[random.random_range(0..3)];
     if random.random_bool(0.3) {
         return secret_reaction(random, item, other);

@@ -6,12 +6,11 @@ use clearinghouse::domain::assessment::{Assessment, AssessmentVerdict};
 use clearinghouse::domain::id::{IndicatorId, MemberId, Timestamp};
 use clearinghouse::domain::indicator::Text;
 use clearinghouse::domain::member::MemberKind;
-use clearinghouse::domain::observable::Observable;
 use uuid::Uuid;
 
 use super::hub_support::drafts;
 use super::hub_support::waiting::wait;
-use super::script::VALUES;
+use super::script::{VALUES, observable};
 use super::streams::name;
 use super::world::{Held, World};
 
@@ -27,7 +26,7 @@ impl World<'_> {
             let told = self.hub().assessments(&self.observer, id);
             self.tell("assessments", (id, told));
         }
-        let asked: Vec<_> = VALUES.iter().map(|value| Observable::parse(value).ok()).collect();
+        let asked: Vec<_> = VALUES.iter().map(|value| observable(value)).collect();
         let answers = wait(self.hub().lookup(&self.observer, &asked)).expect("the observer may look up");
         let sources: Vec<_> = answers.iter().map(|answer| answer.corroboration).collect();
         self.tell("sources", sources);

@@ -14,7 +14,7 @@ use super::hub_support::drafts::{self, Rules};
 use super::hub_support::waiting::wait;
 use super::hub_support::{TestHub, runtime};
 use super::mask::Mask;
-use super::script::{Common, OTHERS, Other, Script, Secret, Shown, Step, VALUES};
+use super::script::{Common, OTHERS, Other, Script, Secret, Shown, Step, VALUES, observable};
 use super::streams::Durable;
 
 /// The last is used in secret only.
@@ -540,7 +540,7 @@ impl World<'_> {
 
     pub(super) fn content(&self, value: usize, campaign: usize, rules: Rules) -> Content {
         let handling: Handling = rules.handling().expect("handling that holds");
-        let mut content = drafts::content(VALUES[value], handling);
+        let mut content = drafts::content_of(observable(VALUES[value]).expect("a value"), handling);
         content.campaign = drafts::text(CAMPAIGNS[campaign]);
         content
     }

@@ -234,9 +234,14 @@ impl Client {
 
     /// Publishes one value and gives its id.
     pub async fn publish(&self, raw: &str, handling: wire::Handling) -> String {
+        self.publish_draft(draft(raw, handling)).await
+    }
+
+    pub async fn publish_draft(&self, draft: wire::IndicatorDraft) -> String {
+        let raw = draft.raw.clone();
         let item = wire::PublishItem {
             request_id: String::new(),
-            draft: Some(draft(raw, handling)),
+            draft: Some(draft),
         };
         let response = self
             .publisher()

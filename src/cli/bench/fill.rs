@@ -63,7 +63,7 @@ async fn is_filled(target: &Target, load: &Load, count: u64) -> Result<bool, Fai
         let answer = client
             .lookup(wire::LookupRequest {
                 values: Vec::clone(&values),
-                kind: 0,
+                ..Default::default()
             })
             .await;
         let answer = answer.map_err(|status| Failure::Failed(format!("look-up: {}", status.message())))?;

@@ -135,7 +135,13 @@ impl Caller for Asker {
     }
 
     async fn call(&mut self, (values, hits): (Vec<String>, u64), _due: Instant) -> Result<Done, Status> {
-        let found = self.client.lookup(wire::LookupRequest { values, kind: 0 }).await?;
+        let found = self
+            .client
+            .lookup(wire::LookupRequest {
+                values,
+                ..Default::default()
+            })
+            .await?;
         let known = found.results.iter().filter(|result| !result.matches.is_empty()).count() as u64;
         Ok(Done {
             items: found.results.len() as u64,

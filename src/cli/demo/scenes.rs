@@ -276,7 +276,7 @@ async fn lookup(stage: &Stage, narrator: &Narrator, checks: &mut Checks) -> Resu
     for (place, actor) in stage.actors().iter().enumerate() {
         let request = wire::LookupRequest {
             values: vec![LOOKUP.to_owned()],
-            kind: 0,
+            ..Default::default()
         };
         let response = actor.connection.queries().lookup(call(request)).await;
         let results = response

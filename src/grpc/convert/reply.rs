@@ -49,6 +49,15 @@ pub fn relation(relation: Relation) -> i32 {
         Relation::Exact => wire::MatchRelation::Exact.into(),
         Relation::Host => wire::MatchRelation::Host.into(),
         Relation::Parent => wire::MatchRelation::Parent.into(),
+        Relation::Near(_) => wire::MatchRelation::Near.into(),
+    }
+}
+
+/// How far a match is from the value that was asked; 0 where distance says nothing.
+pub fn distance(relation: Relation) -> u32 {
+    match relation {
+        Relation::Near(distance) => distance,
+        Relation::Exact | Relation::Host | Relation::Parent => 0,
     }
 }
 

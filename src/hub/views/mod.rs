@@ -19,15 +19,18 @@ pub(super) mod storage;
 pub(super) mod sight;
 
 mod holding;
+pub(super) mod near;
+
 pub(super) mod recalls;
 pub(super) mod subscriptions;
 
 use crate::domain::id::{Seq, Timestamp};
 use crate::domain::indicator::State;
-use crate::log::entry::{Entry, Event};
+use crate::log::entry::{Entry, Event, StoredIndicator};
 
 use super::cursor::Position;
-use indicators::Indicators;
+use indicators::{Indicators, RecordIndex};
+use near::NearHashes;
 use recalls::Recalls;
 use roster::Roster;
 use runs::Runs;
@@ -46,6 +49,8 @@ pub(super) struct Views {
     pub roster: Roster,
     /// Indicators and the order in which they changed.
     pub indicators: Indicators,
+    /// Hashes by nearness.
+    pub near: NearHashes,
     /// When publishers took something back.
     pub recalls: Recalls,
     /// Durable subscriptions and what they may have received.
@@ -92,6 +97,7 @@ impl Views {
             Event::HubStarted { run } => self.runs.start(viewpoint, *run),
             Event::IndicatorPublished { stored, request_id } | Event::IndicatorRevised { stored, request_id } => {
                 let record = self.indicators.put(stored, None);
+                self.put_near(record, stored);
                 self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
                 let outcome = (record, stored.indicator.revision);
                 self.roster
@@ -99,11 +105,13 @@ impl Views {
             }
             Event::IndicatorRetracted { stored } => {
                 let record = self.indicators.put(stored, Some(State::Retracted));
+                self.put_near(record, stored);
                 self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
             }
             Event::ClockTicked { now } => {
                 self.now = *now;
                 self.indicators.tick(*now);
+                self.near.tick(&self.indicators, viewpoint..self.indicators.ordinal());
             }
             Event::SubscriptionAttached { .. }
             | Event::SubscriptionDetached { .. }
@@ -131,5 +139,10 @@ impl Views {
                 }
             }
         }
+    }
+
+    fn put_near(&mut self, record: RecordIndex, stored: &StoredIndicator) {
+        let state = self.indicators.record(record).current.state;
+        self.near.put(record, &stored.indicator.content.observable, state);
     }
 }
