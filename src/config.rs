@@ -24,6 +24,9 @@ const PUBLISH_ITEMS_PER_SEC_DEFAULT: NonZeroU32 = NonZeroU32::new(1_000_000).unw
 /// Items that one member may publish at once after a rest, unless told otherwise.
 const PUBLISH_BURST_ITEMS_DEFAULT: NonZeroU32 = NonZeroU32::new(2_000_000).unwrap();
 
+/// Memory for the bodies of indicators unless told otherwise.
+const BODY_CACHE_BYTES_DEFAULT: usize = 128 << 20;
+
 /// A configuration that holds together.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -57,8 +60,17 @@ pub struct Config {
     pub warning_lists: Option<PathBuf>,
     /// Whether a publication that hits a warning list is refused instead of flagged.
     pub warning_lists_strict: bool,
+    /// What the hub makes from the log.
+    pub views: Views,
     /// What one member may take of the hub.
     pub limits: Limits,
+}
+
+/// What the hub makes from the log: the table `[views]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Views {
+    /// Memory for the bodies of indicators, in bytes: what is asked for often is kept there.
+    pub body_cache_bytes: usize,
 }
 
 /// What one member may take of the hub: the table `[limits]`.
@@ -103,7 +115,15 @@ struct RawConfig {
     drain_secs: Option<u64>,
     warning_lists: Option<PathBuf>,
     warning_lists_strict: Option<bool>,
+    views: RawViews,
     limits: RawLimits,
+}
+
+/// The table `[views]` as it is written.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawViews {
+    body_cache_bytes: Option<usize>,
 }
 
 /// The table `[limits]` as it is written.
@@ -183,15 +203,9 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         drain_secs,
         warning_lists,
         warning_lists_strict,
+        views,
         limits,
     } = raw;
-    let metrics_listen = metrics_listen
-        .map(|text| address("metrics_listen", &text))
-        .transpose()?;
-    if metrics_listen.is_some_and(|address| !address.ip().is_loopback()) {
-        let reason = "must be a loopback address: metrics and health are served without authentication";
-        return Err(Violation::new("metrics_listen", reason));
-    }
     let hosts = hosts.unwrap_or_else(|| vec!["localhost".into(), "127.0.0.1".into(), "::1".into()]);
     if hosts.is_empty() {
         return Err(Violation::new("hosts", "must name at least one host"));
@@ -199,7 +213,7 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
     Ok(Config {
         dir: dir.to_owned(),
         listen: address("listen", listen.as_deref().unwrap_or(LISTEN_DEFAULT))?,
-        metrics_listen,
+        metrics_listen: metrics_listen.map(|text| loopback(&text)).transpose()?,
         hosts,
         certificate_lifetime_secs: within(
             "certificate_lifetime_secs",
@@ -236,7 +250,28 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         drain_secs: within("drain_secs", drain_secs.unwrap_or(10), 0..=3_600)?,
         warning_lists: warning_lists.map(|path| dir.join(path)),
         warning_lists_strict: warning_lists_strict.unwrap_or(false),
+        views: self::views(&views)?,
         limits: self::limits(limits)?,
+    })
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, Violation> {
+    let address = address("metrics_listen", text)?;
+    if !address.ip().is_loopback() {
+        let reason = "must be a loopback address: metrics and health are served without authentication";
+        return Err(Violation::new("metrics_listen", reason));
+    }
+    Ok(address)
+}
+
+fn views(raw: &RawViews) -> Result<Views, Violation> {
+    let RawViews { body_cache_bytes } = raw;
+    Ok(Views {
+        body_cache_bytes: within(
+            "views.body_cache_bytes",
+            body_cache_bytes.unwrap_or(BODY_CACHE_BYTES_DEFAULT),
+            0..=1 << 40,
+        )?,
     })
 }
 
@@ -365,6 +400,10 @@ mod tests {
             (
                 "[limits]\nfeeds_per_member_max = 0",
                 "limits.feeds_per_member_max: is 0, must be 1 to 1000000",
+            ),
+            (
+                "[views]\nbody_cache_bytes = 1099511627777",
+                "views.body_cache_bytes: is 1099511627777, must be 0 to 1099511627776",
             ),
             ("[limits]\nfeeds = 1", "unknown field `feeds`"),
             ("hosts = []", "hosts: must name at least one host"),

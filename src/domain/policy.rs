@@ -88,6 +88,15 @@ impl<B> Release<B> {
         &self.body
     }
 
+    /// The same release of what is made of the body.
+    pub fn map<C>(self, make: impl FnOnce(B) -> C) -> Release<C> {
+        Release {
+            body: make(self.body),
+            own: self.own,
+            exportable: self.exportable,
+        }
+    }
+
     /// Whether the viewer is the owner, who also sees the audience.
     pub fn is_own(&self) -> bool {
         self.own

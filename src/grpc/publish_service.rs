@@ -82,7 +82,7 @@ impl PublishService for Service {
         }
         let mut draft = draft.ok_or_else(|| status::invalid(Violation::new("draft", "must be given")))?;
         if draft.raw.is_empty() {
-            let old = self.hub.own(&caller, id).map_err(status::from_hub)?;
+            let old = self.hub.own(&caller, id).await.map_err(status::from_hub)?;
             draft.raw = old.content.raw.as_str().to_owned();
             draft.kind = convert::kind_number(old.content.observable.kind());
         }

@@ -133,8 +133,11 @@ impl QueryService for Service {
         let admin = caller.roles.has(Role::Admin);
         let disk = if admin { self.hub.disk() } else { Disk::default() };
         let recalls = match admin {
-            true => self.hub.recall_counts().await,
-            false if caller.roles.has(Role::Publisher) => self.hub.recall_counts_of(caller.member).await,
+            true => self.hub.recall_counts().await.map_err(status::from_hub)?,
+            false if caller.roles.has(Role::Publisher) => {
+                let counts = self.hub.recall_counts_of(caller.member).await;
+                counts.map_err(status::from_hub)?
+            }
             false => RecallCounts::default(),
         };
         // What failed on the operator's disk is the admins' to know.

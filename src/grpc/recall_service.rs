@@ -27,7 +27,7 @@ impl RecallService for Service {
         let caller = access::caller(&request)?;
         let wire::GetRecallRequest { indicator_id } = request.into_inner();
         let id = convert::id::<IndicatorId>("indicator_id", &indicator_id).map_err(status::invalid)?;
-        let recall = self.hub.recall(&caller, id).map_err(status::from_hub)?;
+        let recall = self.hub.recall(&caller, id).await.map_err(status::from_hub)?;
         Ok(Response::new(wire::GetRecallResponse {
             recall: Some(convert::recall(recall)),
         }))

@@ -51,6 +51,15 @@ pub fn from_hub(error: HubError) -> Status {
                 "READ_ONLY",
             );
         }
+        HubError::Unreadable(text) => {
+            tracing::error!(reason = text, "a request failed: what is stored cannot be read");
+            return with_reason(
+                Code::Internal,
+                "the hub cannot read what it has stored",
+                details,
+                "UNREADABLE",
+            );
+        }
         HubError::ShuttingDown => {
             details.set_retry_info(Some(std::time::Duration::from_secs(1)));
             (Code::Unavailable, "SHUTTING_DOWN")

@@ -11,13 +11,14 @@ use crate::domain::member::MemberKind;
 use crate::domain::policy::Release;
 use crate::log::entry::{Entry, Event};
 
+use super::bodies::Found;
 use super::cursor::{Binding, Position};
 use super::error::HubError;
 use super::query::{require_reader, viewer};
 use super::sequencer::Verdict;
 use super::views::Views;
 use super::views::sharing::Disclosure;
-use super::{Caller, Hub, Sighting};
+use super::{Caller, Hub};
 
 /// Most crossings in one entry.
 const CROSSINGS_PER_ENTRY_MAX: usize = 1_000;
@@ -62,7 +63,7 @@ impl Hub {
     pub(super) async fn disclose<'a>(
         &self,
         member: MemberId,
-        releases: impl IntoIterator<Item = &'a Release<Sighting>>,
+        found: impl IntoIterator<Item = &'a Release<Found>>,
     ) -> Result<(), HubError> {
         let fresh = {
             let views = self.shared.read();
@@ -70,7 +71,7 @@ impl Hub {
             if kind != Some(MemberKind::Government) {
                 return Ok(());
             }
-            let ids = releases.into_iter().map(|release| release.body().id);
+            let ids = found.into_iter().map(|release| release.body().id);
             ids.filter(|id| is_fresh_crossing(&views, member, *id))
                 .collect::<Vec<_>>()
         };

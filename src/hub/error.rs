@@ -49,6 +49,9 @@ pub enum HubError {
     /// The hub accepts no writes for now: its disk is full or failing.
     #[error("the hub is read-only: {0}")]
     ReadOnly(String),
+    /// What is stored cannot be read: a disk fails, or a file was damaged. The record is not touched by it.
+    #[error("what is stored cannot be read: {0}")]
+    Unreadable(String),
     /// The hub is shutting down.
     #[error("the hub is shutting down")]
     ShuttingDown,

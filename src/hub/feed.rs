@@ -48,6 +48,8 @@ use super::digest::Digest;
 use super::error::HubError;
 use super::quota::Place;
 use super::subscription::Durable;
+use super::views::Views;
+use super::views::at_hand::AtHand;
 use super::views::indicators::Indicators;
 use super::views::roster::MemberRecord;
 use super::views::sight::Span;
@@ -120,6 +122,10 @@ pub struct Feed {
     announced_live: bool,
     filling: Filling,
     looking: Looking,
+    /// For filters that ask for what only bodies tell.
+    bodies: AtHand,
+    /// The touch at which bodies were missing.
+    short_at: u32,
     durable: Option<Durable>,
     _place: Place,
 }
@@ -142,6 +148,8 @@ enum Step {
     More,
     /// The batch is full, and there is a change for the next.
     Full,
+    /// Bodies must be read before there is an answer.
+    Short,
     /// Nothing is left to scan.
     Live(Digest),
 }
@@ -201,6 +209,7 @@ impl Feed {
             ));
         }
         hub.shared.feeds_open.fetch_add(1, Ordering::Relaxed);
+        let bodies = AtHand::collecting(&hub.shared.bodies);
         Ok(Feed {
             hub,
             member: caller.member,
@@ -216,6 +225,8 @@ impl Feed {
                 true => Looking::Done,
                 false => Looking::Due,
             },
+            bodies,
+            short_at: 0,
             durable: None,
             _place: place,
         })
@@ -248,6 +259,10 @@ impl Feed {
                     tokio::task::yield_now().await;
                     continue;
                 }
+                Step::Short => {
+                    self.bring_bodies().await?;
+                    continue;
+                }
                 Step::Full => {
                     self.announced_live = false;
                     return self.batch(None).await;
@@ -273,17 +288,32 @@ impl Feed {
         }
     }
 
+    /// Has the bodies read that were missing. Those for an earlier place are not needed any more.
+    async fn bring_bodies(&mut self) -> Result<(), HubError> {
+        let missing = self.bodies.take_missing();
+        let place = self.place();
+        if std::mem::replace(&mut self.short_at, place) != place {
+            self.bodies.forget();
+        }
+        self.hub.bring(&mut self.bodies, missing).await
+    }
+
     /// Hands out what was gathered, once the log has what it must have of it.
     async fn batch(&mut self, live: Option<Digest>) -> Result<Batch, HubError> {
-        let releases = self.filling.upserts.iter().map(|gathered| &gathered.release);
-        self.hub.disclose(self.member, releases).await?;
+        let found = || self.filling.upserts.iter().map(|gathered| &gathered.release);
+        let numbers = found().map(|release| release.body().body).collect();
+        let bodies = self.hub.read_bodies(numbers).await?;
+        self.hub.disclose(self.member, found()).await?;
         if let Some(durable) = &self.durable {
             let sent = (!self.filling.upserts.is_empty()).then_some(self.filling.checked_at);
             durable.reach(sent, self.position.proven())?;
         }
         let Filling { upserts, removals, .. } = std::mem::take(&mut self.filling);
+        let read = upserts.into_iter().zip(bodies);
         Ok(Batch {
-            upserts: upserts.into_iter().map(|gathered| gathered.release).collect(),
+            upserts: read
+                .map(|(gathered, body)| gathered.release.map(|found| found.with(body)))
+                .collect(),
             removals,
             cursor: self.hub.shared.sealer.seal(&self.position, &self.binding),
             live,
@@ -297,9 +327,7 @@ impl Feed {
         }
         let hub = self.hub.clone();
         let views = hub.shared.read();
-        let member = views.roster.member(self.member);
-        let member = member.filter(|member| member.viewer().standing == Standing::Active);
-        let member = member.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
+        let member = reading(&views, self.member)?;
         let indicators = &views.indicators;
         let mut steps_left = self.limits.touches_per_hold_max;
         if let Some(step) = self.look_ahead(indicators, member, &mut steps_left) {
@@ -308,15 +336,17 @@ impl Feed {
         loop {
             if self.position.is_settled() {
                 if self.position.goal == indicators.ordinal() {
-                    let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
-                    self.position.owed |= self.filling.check(&pass, indicators.ordinal());
-                    return Ok(Step::Live(self.position.digest));
+                    return Ok(self.live(indicators, member));
                 }
-                self.position.run = views.runs.at(indicators.ordinal());
-                self.begin_pass(indicators, member);
-                self.filling.closed = !self.filling.is_empty();
+                self.begin_pass(&views, member);
             }
-            let pass = Pass::new(indicators, member, &self.filter, &self.position, earlier(&self.durable));
+            let pass = Pass::new(
+                (indicators, &self.bodies),
+                member,
+                &self.filter,
+                &self.position,
+                earlier(&self.durable),
+            );
             let plan = self.plan.get_or_insert_with(|| Plan::new(&pass, &self.limits));
             loop {
                 let touch = match plan.next(&pass, self.position.scanned, &mut steps_left) {
@@ -327,10 +357,16 @@ impl Feed {
                 steps_left -= 1;
                 self.position.scanned = touch;
                 let dealt = pass.deal_with(touch);
+                if pass.is_short_at(touch) {
+                    return Ok(Step::Short);
+                }
                 if let Some(change) = &dealt.change
                     && self.filling.is_full_for(change, &self.limits)
                 {
-                    self.position.owed |= self.filling.check(&pass, indicators.ordinal());
+                    let Some(owes) = self.filling.check(&pass, indicators.ordinal()) else {
+                        return Ok(Step::Short);
+                    };
+                    self.position.owed |= owes;
                     if !self.filling.is_empty() {
                         return Ok(Step::Full);
                     }
@@ -351,43 +387,76 @@ impl Feed {
                     plan.rewind(&pass, self.position.scanned);
                 }
                 Phase::Upserts | Phase::Both => {
-                    self.position.scanned = self.position.goal;
-                    self.position.base = self.position.goal;
+                    (self.position.scanned, self.position.base) = (self.position.goal, self.position.goal);
                     self.plan = None;
                 }
             }
         }
     }
 
-    fn begin_pass(&mut self, indicators: &Indicators, member: &MemberRecord) {
+    /// Nothing is left to scan.
+    fn live(&mut self, indicators: &Indicators, member: &MemberRecord) -> Step {
+        let pass = Pass::new(
+            (indicators, &self.bodies),
+            member,
+            &self.filter,
+            &self.position,
+            earlier(&self.durable),
+        );
+        match self.filling.check(&pass, indicators.ordinal()) {
+            None => Step::Short,
+            Some(owes) => {
+                self.position.owed |= owes;
+                Step::Live(self.position.digest)
+            }
+        }
+    }
+
+    fn begin_pass(&mut self, views: &Views, member: &MemberRecord) {
+        let indicators = &views.indicators;
+        self.filling.closed = !self.filling.is_empty();
         let position = &mut self.position;
         position.base = position.goal;
         position.goal = indicators.ordinal();
+        position.run = views.runs.at(position.goal);
         position.again = std::mem::take(&mut position.owed);
         // An empty mirror has nothing to lose.
         position.phase = match position.base == 0 && earlier(&self.durable).is_empty() {
             true => Phase::Upserts,
             false => Phase::Removals,
         };
-        position.scanned = Pass::new(indicators, member, &self.filter, position, earlier(&self.durable)).start();
+        let pass = Pass::new(
+            (indicators, &self.bodies),
+            member,
+            &self.filter,
+            position,
+            earlier(&self.durable),
+        );
+        position.scanned = pass.start();
     }
 }
 
 impl Filling {
     /// What was gathered under earlier holds of the lock may have been taken back since. It is left out then, as it would be had it
-    /// been reached only now. Says whether something is owed because of that.
-    fn check(&mut self, pass: &Pass<'_>, head: u32) -> bool {
+    /// been reached only now. Says whether something is owed because of that; nothing, and nothing is changed, where that takes
+    /// bodies that are missing.
+    fn check(&mut self, pass: &Pass<'_>, head: u32) -> Option<bool> {
         let mut owed = false;
-        if std::mem::replace(&mut self.checked_at, head) != head {
-            self.upserts.retain_mut(|gathered| match pass.refresh(gathered) {
-                Ok(()) => true,
-                Err(owes) => {
-                    owed |= owes;
-                    false
-                }
-            });
+        if self.checked_at == head {
+            return Some(owed);
         }
-        owed
+        let mut kept = Vec::with_capacity(self.upserts.len());
+        for gathered in &self.upserts {
+            match pass.refreshed(gathered) {
+                Ok(newest) => kept.push(newest),
+                Err(owes) => owed |= owes,
+            }
+        }
+        if pass.is_short() {
+            return None;
+        }
+        (self.upserts, self.checked_at) = (kept, head);
+        Some(owed)
     }
 
     fn is_empty(&self) -> bool {
@@ -410,12 +479,19 @@ impl Filling {
         }
         match change {
             Change::Upsert(gathered) => {
-                self.bytes += gathered.release.body().byte_len();
+                self.bytes += gathered.release.body().body_size.bytes();
                 self.upserts.push(gathered);
             }
             Change::Remove(id, reason) => self.removals.push((id, reason)),
         }
     }
+}
+
+/// The member, if it may read.
+fn reading(views: &Views, member: MemberId) -> Result<&MemberRecord, HubError> {
+    let record = views.roster.member(member);
+    let record = record.filter(|record| record.viewer().standing == Standing::Active);
+    record.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))
 }
 
 /// What earlier streams may have brought; nothing where the feed is not durable.

@@ -1,8 +1,10 @@
 //! What the hub does: publishing, feeds, queries, membership. Everything that hands out an indicator hands out a
 //! [`Release`](crate::domain::policy::Release). This room knows no wire format, and above it nobody knows the log.
 
+mod bodies;
 mod disk;
 pub mod error;
+mod folding;
 
 mod outcome;
 mod queue;
@@ -27,7 +29,6 @@ pub mod recall;
 mod retract;
 pub mod subscription;
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -43,6 +44,7 @@ use crate::domain::id::{IndicatorId, InvitationId, MemberId, Seq, Timestamp};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Roles, Standing};
 use crate::domain::warning::WarningLists;
+use crate::log::bodies::{Bodies, BodiesOptions, BodyReader};
 use crate::log::entry::{Actor, DecodeError, Entry, Event};
 use crate::log::{Head, Log, ReadError};
 use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
@@ -55,10 +57,13 @@ use sequencer::{Sequencer, Verdict};
 use subscription::Streams;
 use turns::Turns;
 use views::Views;
-use views::indicators::{Indicators, Record, Version};
 
 pub use cursor::KEY_LEN as CURSOR_KEY_LEN;
 pub use disk::Disk;
+pub use folding::Folding;
+
+/// The file of the bodies in [`HubOptions::views_dir`].
+const BODIES_FILE: &str = "bodies";
 
 /// The hub. Cheap to clone; all clones are one hub.
 #[derive(Clone)]
@@ -91,6 +96,10 @@ pub struct HubOptions {
     pub log_dir: PathBuf,
     /// Opens the log anew, after it stopped for want of space.
     pub reopen: Reopen,
+    /// Where the hub keeps what it makes from the log and can make again.
+    pub views_dir: PathBuf,
+    /// The limits of the store of bodies.
+    pub bodies: BodiesOptions,
 }
 
 /// Opens the log anew.
@@ -98,6 +107,8 @@ pub type Reopen = Box<dyn FnMut() -> Result<Log, crate::log::OpenError> + Send>;
 
 pub(crate) struct Shared {
     views: RwLock<Views>,
+    bodies: BodyReader,
+    reads_in_flight: AtomicU32,
     head: watch::Sender<u32>,
     log_head: RwLock<Head>,
     read_only: RwLock<Option<String>>,
@@ -184,42 +195,6 @@ pub struct Sighting {
     pub owner_suffix: Bytes,
 }
 
-impl Sighting {
-    fn new(indicators: &Indicators, record: Record<'_>, version: &Version) -> Sighting {
-        Sighting {
-            id: record.id,
-            revision: version.revision,
-            state: version.state,
-            body: indicators.body(version),
-            owner_suffix: indicators.class(version).owner_suffix.clone(),
-        }
-    }
-
-    fn byte_len(&self) -> usize {
-        self.body.len()
-    }
-}
-
-/// The fold of a log, entry by entry; for whoever checks a log without running a hub.
-#[derive(Default)]
-pub struct Folding {
-    views: Views,
-}
-
-impl Folding {
-    /// Folds the next entry.
-    pub fn entry(&mut self, seq: Seq, bytes: &Bytes) -> Result<(), OpenError> {
-        let entry = Entry::decode(bytes.clone()).map_err(|reason| OpenError::Decode { seq: seq.0, reason })?;
-        self.views.apply(&entry);
-        Ok(())
-    }
-
-    /// How many members and indicators the views hold.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.views.roster.members().count(), self.views.indicators.len())
-    }
-}
-
 /// The hub's condition.
 #[derive(Clone, Debug)]
 pub struct Condition {
@@ -234,24 +209,10 @@ pub struct Condition {
 impl Hub {
     /// Folds `log` and starts the sequencer. The thread ends, and closes the log, after [`Hub::close`].
     pub fn open(log: Log, options: HubOptions) -> Result<(Hub, std::thread::JoinHandle<()>), OpenError> {
-        let mut folding = Folding::default();
-        let mut undecodable = None;
+        let bodies = Bodies::open(&options.views_dir.join(BODIES_FILE), options.bodies);
+        let mut views = Views::new(bodies);
         let head = log.head();
-        log.reader().replay(
-            Seq(0),
-            Seq(head.size),
-            &mut |seq, bytes| match folding.entry(seq, bytes) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    undecodable = Some(error);
-                    ControlFlow::Break(())
-                }
-            },
-        )?;
-        if let Some(error) = undecodable {
-            return Err(error);
-        }
-        let views = folding.views;
+        folding::fold(&log.reader(), Seq(head.size), &mut views)?;
         let HubOptions {
             authority,
             connections,
@@ -264,9 +225,13 @@ impl Hub {
             limits,
             log_dir,
             reopen,
+            views_dir: _,
+            bodies: _,
         } = options;
         let shared = Arc::new(Shared {
             head: watch::channel(views.indicators.ordinal()).0,
+            bodies: views.indicators.bodies(),
+            reads_in_flight: AtomicU32::default(),
             views: RwLock::new(views),
             log_head: RwLock::new(head),
             read_only: RwLock::new(None),

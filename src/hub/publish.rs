@@ -20,6 +20,8 @@ use super::quota::{Limits, take_room};
 use super::sequencer::Verdict;
 use super::turns::{ITEMS_PER_TURN, TURN_MAX};
 use super::views::Views;
+use super::views::at_hand::AtHand;
+use super::views::indicators::Version;
 use super::writing::Staged;
 use super::{Caller, Hub, new_id};
 
@@ -120,6 +122,7 @@ impl Hub {
             .handling
             .check_times(now)
             .map_err(|violation| violation.within("draft.handling"))?;
+        let bodies = self.bodies_of(member, &[id]).await?;
         self.sequencer
             .of(member)
             .propose(move |views, staged| {
@@ -127,7 +130,7 @@ impl Hub {
                 if let Some(answer) = remembered(views, staged, member, &request_id) {
                     return Ok(Verdict::answer(answer));
                 }
-                let old = own(views, member, id)?;
+                let old = own((views, &bodies), member, id)?;
                 if staged.touched.contains(&id) {
                     return Ok(Verdict::AfterOthers);
                 }
@@ -161,8 +164,22 @@ impl Hub {
     }
 
     /// One of the caller's own indicators.
-    pub fn own(&self, caller: &Caller, id: IndicatorId) -> Result<Indicator, HubError> {
-        own(&self.shared.read(), caller.member, id)
+    pub async fn own(&self, caller: &Caller, id: IndicatorId) -> Result<Indicator, HubError> {
+        self.consult(|views, bodies| own((views, bodies), caller.member, id))
+            .await?
+    }
+
+    /// The bodies of a member's own indicators, read before the sequencer is asked: everybody waits for it. What changes in between
+    /// it reads itself.
+    pub(super) async fn bodies_of(&self, member: MemberId, ids: &[IndicatorId]) -> Result<AtHand, HubError> {
+        let numbers = {
+            let views = self.shared.read();
+            let versions = ids.iter().filter_map(|id| own_version(&views, member, *id));
+            versions.map(|version| version.body).collect()
+        };
+        let mut bodies = AtHand::waiting(&self.shared.bodies);
+        self.bring(&mut bodies, numbers).await?;
+        Ok(bodies)
     }
 
     /// The warning lists that an observable stands on; where the hub is strict, that is a reason to refuse it.
@@ -343,14 +360,21 @@ fn check_audience(views: &Views, publisher: MemberId, handling: &Handling) -> Re
 }
 
 /// The newest version of one of the member's own indicators; somebody else's looks like none.
-pub(super) fn own(views: &Views, member: MemberId, id: IndicatorId) -> Result<Indicator, HubError> {
-    let found = views.indicators.find(id).and_then(|index| {
-        let version = views.indicators.record(index).current;
-        (views.indicators.class(version).publisher == member)
-            .then(|| views.indicators.decode(version))
-            .flatten()
-    });
-    found.ok_or(HubError::NotFound { field: "id" })
+pub(super) fn own(
+    (views, bodies): (&Views, &AtHand),
+    member: MemberId,
+    id: IndicatorId,
+) -> Result<Indicator, HubError> {
+    let version = own_version(views, member, id).ok_or(HubError::NotFound { field: "id" })?;
+    let body = bodies.body(version.body);
+    let indicator = body.and_then(|body| views.indicators.decode(version, &body));
+    indicator.ok_or(HubError::Unreadable(format!("the body of {id}")))
+}
+
+fn own_version(views: &Views, member: MemberId, id: IndicatorId) -> Option<&Version> {
+    let index = views.indicators.find(id)?;
+    let version = views.indicators.record(index).current;
+    (views.indicators.class(version).publisher == member).then_some(version)
 }
 
 /// Where an indicator stands in its life; none for one that there is not.

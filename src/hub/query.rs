@@ -5,16 +5,18 @@ mod near;
 use bytes::Bytes;
 
 use crate::domain::filter::Filter;
-use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
+use crate::domain::id::{IndicatorId, MemberId, ObservableId, RunId, Timestamp};
 use crate::domain::indicator::{Code, Indicator};
 use crate::domain::member::{Role, Viewer};
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::policy::{self, Release};
 
 use super::assess::{Corroboration, corroboration};
+use super::bodies::Found;
 use super::cursor::{Binding, Position};
 use super::error::HubError;
 use super::views::Views;
+use super::views::at_hand::AtHand;
 use super::views::indicators::RecordIndex;
 use super::{Caller, Hub, Sighting};
 
@@ -38,6 +40,9 @@ pub const CAMPAIGNS_MAX: usize = 1_000;
 
 /// Records looked at under one hold of the views' lock.
 const RECORDS_PER_HOLD_MAX: u32 = 8_192;
+
+/// Records whose bodies are looked at under one hold.
+const BODIES_PER_HOLD_MAX: u32 = 1_024;
 
 /// How a match speaks of the value that was asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,21 +123,23 @@ impl Hub {
         };
         let nears = observables.iter().map(near_of).collect::<Result<Vec<_>, _>>()?;
         let mut all = self.look_up(caller, observables)?;
-        for (near, matches) in nears.iter().zip(&mut all) {
+        for (near, known) in nears.iter().zip(&mut all) {
             if let Some(near) = near {
-                self.add_near(caller, near, matches).await?;
+                self.add_near(caller, near, known).await?;
             }
         }
-        let releases: Vec<&Release<Sighting>> = all
-            .iter()
-            .flat_map(|matches| &matches.found)
-            .map(|(_, release)| release)
-            .collect();
-        self.disclose(caller.member, releases).await?;
-        Ok(all)
+        let found = all.iter_mut().flat_map(|known| std::mem::take(&mut known.found));
+        let found = found.collect();
+        let mut releases = self.deliver(caller.member, found).await?.into_iter();
+        let with_bodies = |known: Known| Matches {
+            found: known.relations.into_iter().zip(releases.by_ref()).collect(),
+            truncated: known.truncated,
+            corroboration: known.corroboration,
+        };
+        Ok(all.into_iter().map(with_bodies).collect())
     }
 
-    fn look_up(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Matches>, HubError> {
+    fn look_up(&self, caller: &Caller, observables: &[Option<Observable>]) -> Result<Vec<Known>, HubError> {
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
         let mut room = LOOKUP_BYTES_MAX;
@@ -157,8 +164,8 @@ impl Hub {
                 .and_then(|index| release(&views, viewer, index))
         };
         let found = found.ok_or(HubError::NotFound { field: "id" })?;
-        self.disclose(caller.member, [&found]).await?;
-        Ok(found)
+        let mut delivered = self.deliver(caller.member, vec![found]).await?;
+        delivered.pop().ok_or(HubError::NotFound { field: "id" })
     }
 
     /// A page of the indicators that pass a filter. Unless it is the last it is full, by its items or by [`PAGE_BYTES_MAX`], whatever
@@ -188,44 +195,26 @@ impl Hub {
             }
         };
         let mut page = Filling::new(page_items);
-        while self.fill(caller, filter, &mut position, &mut page)? {
+        loop {
+            let (from, room) = (position.scanned, page.room());
+            let looked = self.consult(|views, bodies| look((views, bodies), caller, filter, (from, room)));
+            let looked = looked.await??;
+            (position.goal, position.run, position.scanned) = (looked.moment, looked.run, looked.next);
+            for (index, release) in looked.seen {
+                if !page.takes(release) {
+                    // It is the first of the next page.
+                    position.scanned = index;
+                    break;
+                }
+            }
+            if page.has_more || looked.is_end {
+                break;
+            }
             tokio::task::yield_now().await;
         }
         let next = page.has_more.then(|| self.shared.sealer.seal(&position, &binding));
-        self.disclose(caller.member, &page.releases).await?;
-        Ok(Page {
-            releases: page.releases,
-            next,
-        })
-    }
-
-    /// Adds to a page under one hold of the lock. `position.scanned` is the next record to look at, for this page or the next. Says
-    /// whether to go on: one more than fits is looked for, so that the last page says that it is the last.
-    fn fill(
-        &self,
-        caller: &Caller,
-        filter: &Filter,
-        position: &mut Position,
-        page: &mut Filling,
-    ) -> Result<bool, HubError> {
-        let views = self.shared.read();
-        let viewer = viewer(&views, caller)?;
-        position.goal = views.indicators.ordinal();
-        position.run = views.runs.at(position.goal);
-        let count = views.indicators.len() as u32;
-        let end = count.min(position.scanned.saturating_add(RECORDS_PER_HOLD_MAX));
-        while position.scanned < end {
-            let index = position.scanned;
-            let seen = release(&views, viewer, index)
-                .filter(|_| views.indicators.passes(filter, views.indicators.record(index).current));
-            if let Some(release) = seen
-                && !page.takes(release)
-            {
-                return Ok(false);
-            }
-            position.scanned += 1;
-        }
-        Ok(position.scanned < count)
+        let releases = self.deliver(caller.member, page.found).await?;
+        Ok(Page { releases, next })
     }
 
     /// The campaigns of which the caller sees at least one indicator, by name; at most [`CAMPAIGNS_MAX`].
@@ -233,20 +222,14 @@ impl Hub {
         require_reader(caller)?;
         let wanted = name_contains.to_lowercase();
         let mut found = std::collections::BTreeMap::<Box<str>, Campaign>::new();
-        let mut next = 0;
-        loop {
-            {
-                let views = self.shared.read();
-                let viewer = viewer(&views, caller)?;
-                let end = (views.indicators.len() as u32).min(next + RECORDS_PER_HOLD_MAX / 8);
-                for index in next..end {
-                    add_to_campaign(&views, viewer, index, &wanted, &mut found);
-                }
-                if end == views.indicators.len() as u32 {
-                    break;
-                }
-                next = end;
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let seen = self.consult(|views, bodies| of_campaigns((views, bodies), caller, &wanted, from));
+            let (seen, after) = seen.await??;
+            for (name, indicator) in seen {
+                found.entry(name).or_default().add(&indicator);
             }
+            next = after;
             tokio::task::yield_now().await;
         }
         Ok(found.into_values().take(CAMPAIGNS_MAX).collect())
@@ -255,7 +238,7 @@ impl Hub {
 
 /// A page in the making.
 struct Filling {
-    releases: Vec<Release<Sighting>>,
+    found: Vec<Release<Found>>,
     items_max: usize,
     bytes: usize,
     has_more: bool,
@@ -264,21 +247,26 @@ struct Filling {
 impl Filling {
     fn new(items_max: usize) -> Filling {
         Filling {
-            releases: Vec::new(),
+            found: Vec::new(),
             items_max,
             bytes: 0,
             has_more: false,
         }
     }
 
+    /// How many to look for: one more than fits, so that the last page says that it is the last.
+    fn room(&self) -> usize {
+        self.items_max.saturating_sub(self.found.len()) + 1
+    }
+
     /// Puts an indicator on the page, if it fits. The first one always does.
-    fn takes(&mut self, release: Release<Sighting>) -> bool {
+    fn takes(&mut self, release: Release<Found>) -> bool {
         let bytes = self.bytes + sent_bytes(&release);
-        let is_full = self.releases.len() >= self.items_max || bytes > PAGE_BYTES_MAX;
-        self.has_more = is_full && !self.releases.is_empty();
+        let is_full = self.found.len() >= self.items_max || bytes > PAGE_BYTES_MAX;
+        self.has_more = is_full && !self.found.is_empty();
         if !self.has_more {
             self.bytes = bytes;
-            self.releases.push(release);
+            self.found.push(release);
         }
         !self.has_more
     }
@@ -297,18 +285,73 @@ pub(super) fn viewer<'a>(views: &'a Views, caller: &Caller) -> Result<&'a Viewer
         .ok_or(HubError::Unauthenticated("the member is not known"))
 }
 
-fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release<Sighting>> {
+fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release<Found>> {
     let record = views.indicators.record(index);
     let version = record.current;
     let subject = views.indicators.subject(version);
     policy::evaluate(viewer, &subject, ())?;
-    policy::evaluate(viewer, &subject, Sighting::new(&views.indicators, record, version))
+    policy::evaluate(viewer, &subject, Found::new(&views.indicators, record, version))
 }
 
-fn matches(views: &Views, viewer: &Viewer, asked: &Observable, room: &mut usize) -> Matches {
-    let mut all = Matches {
+/// What one hold of the lock finds of a search.
+struct Looked {
+    seen: Vec<(RecordIndex, Release<Found>)>,
+    /// The record to go on with.
+    next: RecordIndex,
+    /// Whether there is none.
+    is_end: bool,
+    moment: u32,
+    run: RunId,
+}
+
+/// Looks for at most `room` indicators, from the record `from` on.
+fn look(
+    (views, bodies): (&Views, &AtHand),
+    caller: &Caller,
+    filter: &Filter,
+    (from, room): (RecordIndex, usize),
+) -> Result<Looked, HubError> {
+    let viewer = viewer(views, caller)?;
+    let (indicators, moment) = (&views.indicators, views.indicators.ordinal());
+    let count = indicators.len() as u32;
+    let length = if filter.asks_value() {
+        BODIES_PER_HOLD_MAX
+    } else {
+        RECORDS_PER_HOLD_MAX
+    };
+    let end = count.min(from.saturating_add(length));
+    let mut looked = Looked {
+        seen: Vec::new(),
+        next: from,
+        is_end: false,
+        moment,
+        run: views.runs.at(moment),
+    };
+    while looked.next < end && looked.seen.len() < room {
+        let index = looked.next;
+        let seen = release(views, viewer, index);
+        let seen = seen.filter(|_| indicators.passes(filter, indicators.record(index).current, bodies));
+        looked.seen.extend(seen.map(|release| (index, release)));
+        looked.next += 1;
+    }
+    looked.is_end = looked.next >= count;
+    Ok(looked)
+}
+
+/// What is known of one value, before bodies are read.
+#[derive(Default)]
+struct Known {
+    relations: Vec<Relation>,
+    /// One for each relation.
+    found: Vec<Release<Found>>,
+    truncated: bool,
+    corroboration: Corroboration,
+}
+
+fn matches(views: &Views, viewer: &Viewer, asked: &Observable, room: &mut usize) -> Known {
+    let mut all = Known {
         corroboration: corroboration(views, viewer, asked.id()),
-        ..Matches::default()
+        ..Known::default()
     };
     collect(views, viewer, asked.id(), Relation::Exact, &mut all, room);
     if let Some(account) = asked.account() {
@@ -333,7 +376,7 @@ fn collect(
     viewer: &Viewer,
     observable: ObservableId,
     relation: Relation,
-    all: &mut Matches,
+    all: &mut Known,
     room: &mut usize,
 ) {
     for index in views.indicators.of_observable(observable) {
@@ -346,41 +389,47 @@ fn collect(
             return;
         };
         *room = left;
-        all.found.push((relation, release));
+        all.relations.push(relation);
+        all.found.push(release);
     }
 }
 
 /// What a release takes of an answer. The audience counts for the owner alone, who alone is sent it: to anybody else its length would
 /// tell how many others can read.
-fn sent_bytes(release: &Release<Sighting>) -> usize {
-    let sighting = release.body();
-    let suffix = if release.is_own() {
-        sighting.owner_suffix.len()
-    } else {
-        0
-    };
-    sighting.byte_len() + suffix
+fn sent_bytes(release: &Release<Found>) -> usize {
+    let found = release.body();
+    let suffix = if release.is_own() { found.owner_suffix.len() } else { 0 };
+    found.body_size.bytes() + suffix
 }
 
-fn add_to_campaign(
-    views: &Views,
-    viewer: &Viewer,
-    index: RecordIndex,
+/// What one hold of the lock finds of campaigns, and where the next one goes on; none at the end.
+type OfCampaigns = (Vec<(Box<str>, Indicator)>, Option<RecordIndex>);
+
+/// The indicators of campaigns with a name that contains `wanted`, from the record `from` on.
+fn of_campaigns(
+    (views, bodies): (&Views, &AtHand),
+    caller: &Caller,
     wanted: &str,
-    found: &mut std::collections::BTreeMap<Box<str>, Campaign>,
-) {
-    let record = views.indicators.record(index);
-    let name = views.indicators.campaign(record);
-    if name.is_empty() || !name.to_lowercase().contains(wanted) {
-        return;
+    from: RecordIndex,
+) -> Result<OfCampaigns, HubError> {
+    let viewer = viewer(views, caller)?;
+    let count = views.indicators.len() as u32;
+    let end = count.min(from.saturating_add(BODIES_PER_HOLD_MAX));
+    let mut found = Vec::new();
+    for index in from..end {
+        let record = views.indicators.record(index);
+        let name = views.indicators.campaign(record);
+        if name.is_empty() || !name.to_lowercase().contains(wanted) {
+            continue;
+        }
+        if policy::evaluate(viewer, &views.indicators.subject(record.current), ()).is_none() {
+            continue;
+        }
+        let body = bodies.body(record.current.body);
+        let indicator = body.and_then(|body| views.indicators.decode(record.current, &body));
+        found.extend(indicator.map(|indicator| (name.into(), indicator)));
     }
-    let subject = views.indicators.subject(record.current);
-    if policy::evaluate(viewer, &subject, ()).is_none() {
-        return;
-    }
-    if let Some(indicator) = views.indicators.decode(record.current) {
-        found.entry(name.into()).or_default().add(&indicator);
-    }
+    Ok((found, Some(end).filter(|next| *next < count)))
 }
 
 impl Campaign {

@@ -11,6 +11,7 @@ use crate::domain::subscription::SubscriptionName;
 
 use super::error::HubError;
 use super::views::Views;
+use super::views::at_hand::AtHand;
 use super::views::indicators::RecordIndex;
 use super::views::recalls::Recalled;
 use super::views::subscriptions::{Key, SubscriptionRecord};
@@ -107,51 +108,55 @@ pub struct RecallCounts {
 
 impl Hub {
     /// The recall of one of the caller's own indicators.
-    pub fn recall(&self, caller: &Caller, id: IndicatorId) -> Result<Recall, HubError> {
+    pub async fn recall(&self, caller: &Caller, id: IndicatorId) -> Result<Recall, HubError> {
         caller.require(Role::Publisher)?;
-        let views = self.shared.read();
-        let index = views.indicators.find(id);
-        let own = index.filter(|index| publisher(&views, *index) == caller.member);
-        let index = own.ok_or(HubError::NotFound { field: "indicator_id" })?;
-        self.recall_of(&views, index).ok_or(HubError::Conflict {
-            field: "indicator_id",
-            reason: "was not taken back from anybody".into(),
-        })
+        let recall = self.consult(|views, bodies| {
+            let index = views.indicators.find(id);
+            let own = index.filter(|index| publisher(views, *index) == caller.member);
+            let index = own.ok_or(HubError::NotFound { field: "indicator_id" })?;
+            self.recall_of((views, bodies), index).ok_or(HubError::Conflict {
+                field: "indicator_id",
+                reason: "was not taken back from anybody".into(),
+            })
+        });
+        recall.await?
     }
 
     /// The caller's recalls that are not confirmed by all holders, oldest first; at most [`RECALLS_MAX`].
     pub async fn open_recalls(&self, caller: &Caller) -> Result<Vec<Recall>, HubError> {
         caller.require(Role::Publisher)?;
         let mut recalls = Vec::new();
-        for (index, _) in self.open_indicators(caller.member, RECALLS_MAX).await {
-            let views = self.shared.read();
+        for (index, _) in self.open_indicators(caller.member, RECALLS_MAX).await? {
+            let recall = self
+                .consult(|views, bodies| self.recall_of((views, bodies), index))
+                .await?;
             // It may have been confirmed since.
-            recalls.extend(self.recall_of(&views, index).filter(|recall| recall.outstanding() > 0));
+            recalls.extend(recall.filter(|recall| recall.outstanding() > 0));
         }
         recalls.sort_by_key(|recall| (recall.recalled_at, recall.indicator));
         Ok(recalls)
     }
 
     /// How many of a publisher's recalls are open.
-    pub async fn recall_counts_of(&self, publisher: MemberId) -> RecallCounts {
-        let open = self.open_indicators(publisher, usize::MAX).await;
+    pub async fn recall_counts_of(&self, publisher: MemberId) -> Result<RecallCounts, HubError> {
+        let open = self.open_indicators(publisher, usize::MAX).await?;
         let overdue = open.values().filter(|since| self.is_overdue(**since)).count();
-        RecallCounts {
+        Ok(RecallCounts {
             open: u32::try_from(open.len()).unwrap_or(u32::MAX),
             overdue: u32::try_from(overdue).unwrap_or(u32::MAX),
-        }
+        })
     }
 
     /// How many recalls are open on the whole hub.
-    pub async fn recall_counts(&self) -> RecallCounts {
+    pub async fn recall_counts(&self) -> Result<RecallCounts, HubError> {
         let publishers = self.shared.read().recalls.publishers();
         let mut sum = RecallCounts::default();
         for publisher in publishers {
-            let counts = self.recall_counts_of(publisher).await;
+            let counts = self.recall_counts_of(publisher).await?;
             sum.open += counts.open;
             sum.overdue += counts.overdue;
         }
-        sum
+        Ok(sum)
     }
 
     fn is_overdue(&self, recalled_at: Timestamp) -> bool {
@@ -159,48 +164,24 @@ impl Hub {
     }
 
     /// A publisher's indicators with an open recall, each with the time of the oldest. Looks at a bounded number of pairs at a time.
-    async fn open_indicators(&self, publisher: MemberId, max: usize) -> BTreeMap<RecordIndex, Timestamp> {
+    async fn open_indicators(
+        &self,
+        publisher: MemberId,
+        max: usize,
+    ) -> Result<BTreeMap<RecordIndex, Timestamp>, HubError> {
         let mut open = BTreeMap::new();
         let mut next = Some(0);
         while let Some(touch) = next.filter(|_| open.len() < max) {
-            next = self.scan(publisher, touch, max, &mut open);
+            let scanned = self.consult(|views, bodies| scan((views, bodies), (publisher, touch), max, &open));
+            let (found, after) = scanned.await?;
+            open.extend(found);
+            next = after;
             tokio::task::yield_now().await;
         }
-        open
+        Ok(open)
     }
 
-    /// One hold of the lock; gives the touch to go on with.
-    fn scan(
-        &self,
-        publisher: MemberId,
-        touch: u32,
-        max: usize,
-        open: &mut BTreeMap<RecordIndex, Timestamp>,
-    ) -> Option<u32> {
-        let views = self.shared.read();
-        // Before the least that is proven everything is confirmed.
-        let proven = views
-            .subscriptions
-            .all()
-            .map(|(_, one)| one.applied_of(publisher))
-            .min()?;
-        let mut pairs = 0;
-        for Recalled { touch, at, .. } in views.recalls.of_publisher_since(publisher, touch.max(proven)) {
-            if pairs >= PAIRS_PER_HOLD_MAX || open.len() >= max {
-                return Some(*touch);
-            }
-            let Some(index) = views.indicators.touched(*touch) else {
-                continue;
-            };
-            let mut all = views.subscriptions.all().inspect(|_| pairs += 1);
-            if !open.contains_key(&index) && all.any(|(key, one)| is_outstanding(&views, key, one, index, *touch)) {
-                open.insert(index, *at);
-            }
-        }
-        None
-    }
-
-    fn recall_of(&self, views: &Views, index: RecordIndex) -> Option<Recall> {
+    fn recall_of(&self, (views, bodies): (&Views, &AtHand), index: RecordIndex) -> Option<Recall> {
         let record = views.indicators.record(index);
         let recalled: Vec<Recalled> = record
             .versions()
@@ -211,7 +192,7 @@ impl Hub {
         let mut holders: Vec<Holder> = views
             .subscriptions
             .all()
-            .filter_map(|(key, one)| self.holder(views, key, one, index, &recalled))
+            .filter_map(|(key, one)| self.holder((views, bodies), key, one, index, &recalled))
             .collect();
         holders.sort_by_key(|holder| {
             (
@@ -235,13 +216,13 @@ impl Hub {
     /// What a subscription has to do with an indicator that was taken back at `recalled`, newest first; none if it never held it.
     fn holder(
         &self,
-        views: &Views,
+        (views, bodies): (&Views, &AtHand),
         key: &Key,
         subscription: &SubscriptionRecord,
         index: RecordIndex,
         recalled: &[Recalled],
     ) -> Option<Holder> {
-        let sight = views.others().sight(key, subscription)?;
+        let sight = views.others(bodies).sight(key, subscription)?;
         let record = views.indicators.record(index);
         let outstanding = recalled
             .iter()
@@ -270,7 +251,47 @@ fn publisher(views: &Views, index: RecordIndex) -> MemberId {
     views.indicators.class(version).publisher
 }
 
-fn is_outstanding(views: &Views, key: &Key, subscription: &SubscriptionRecord, index: RecordIndex, touch: u32) -> bool {
-    let sight = views.others().sight(key, subscription);
+/// One hold of the lock: what it adds to `open`, and the touch to go on with.
+fn scan(
+    (views, bodies): (&Views, &AtHand),
+    (publisher, touch): (MemberId, u32),
+    max: usize,
+    open: &BTreeMap<RecordIndex, Timestamp>,
+) -> (BTreeMap<RecordIndex, Timestamp>, Option<u32>) {
+    let mut found = BTreeMap::new();
+    // Before the least that is proven everything is confirmed.
+    let Some(proven) = views
+        .subscriptions
+        .all()
+        .map(|(_, one)| one.applied_of(publisher))
+        .min()
+    else {
+        return (found, None);
+    };
+    let mut pairs = 0;
+    for Recalled { touch, at, .. } in views.recalls.of_publisher_since(publisher, touch.max(proven)) {
+        if pairs >= PAIRS_PER_HOLD_MAX || open.len() + found.len() >= max {
+            return (found, Some(*touch));
+        }
+        let Some(index) = views.indicators.touched(*touch) else {
+            continue;
+        };
+        let mut all = views.subscriptions.all().inspect(|_| pairs += 1);
+        let is_known = open.contains_key(&index) || found.contains_key(&index);
+        if !is_known && all.any(|(key, one)| is_outstanding((views, bodies), key, one, index, *touch)) {
+            found.insert(index, *at);
+        }
+    }
+    (found, None)
+}
+
+fn is_outstanding(
+    (views, bodies): (&Views, &AtHand),
+    key: &Key,
+    subscription: &SubscriptionRecord,
+    index: RecordIndex,
+    touch: u32,
+) -> bool {
+    let sight = views.others(bodies).sight(key, subscription);
     sight.is_some_and(|sight| subscription.is_outstanding(&sight, views.indicators.record(index), touch))
 }

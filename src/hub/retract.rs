@@ -11,6 +11,7 @@ use super::guard::check_share;
 use super::publish::{Outcome, Rejection, RejectionCode, own, state_of, still_active};
 use super::sequencer::Verdict;
 use super::views::Views;
+use super::views::at_hand::AtHand;
 use super::writing::Staged;
 use super::{Caller, Hub};
 
@@ -29,6 +30,7 @@ impl Hub {
         }
         let (member, actor, now) = (caller.member, caller.actor(), self.now());
         let rules = self.shared.recall;
+        let bodies = self.bodies_of(member, &ids).await?;
         let mut outcomes = Vec::with_capacity(ids.len());
         self.sequencer
             .of(member)
@@ -47,7 +49,7 @@ impl Hub {
                         return Ok(Verdict::Partly);
                     }
                     let by = (member, &actor, now);
-                    outcomes.push(stage_retraction(views, staged, by, (place, *id), &reason));
+                    outcomes.push(stage_retraction((views, &bodies), staged, by, (place, *id), &reason));
                 }
                 Ok(Verdict::answer(std::mem::take(&mut outcomes)))
             })
@@ -56,19 +58,25 @@ impl Hub {
 }
 
 fn stage_retraction(
-    views: &Views,
+    (views, bodies): (&Views, &AtHand),
     staged: &mut Staged,
     (member, actor, now): (MemberId, &Option<Actor>, Timestamp),
     (place, id): (usize, IndicatorId),
     reason: &Text<500>,
 ) -> Outcome {
-    let Ok(old) = own(views, member, id) else {
-        let violation = Violation::new(format!("ids[{place}]"), "not found");
-        return Outcome::Rejected(Rejection {
-            violation,
-            code: RejectionCode::NotFound,
-            retry_after: None,
-        });
+    let old = match own((views, bodies), member, id) {
+        Ok(old) => old,
+        Err(error) => {
+            let reason = match error {
+                HubError::Unreadable(_) => "cannot be read; tell who operates the hub",
+                _ => "not found",
+            };
+            return Outcome::Rejected(Rejection {
+                violation: Violation::new(format!("ids[{place}]"), reason),
+                code: RejectionCode::NotFound,
+                retry_after: None,
+            });
+        }
     };
     // Named twice in one request, or retracted before: once is enough.
     if staged.touched.contains(&id) {

@@ -27,6 +27,9 @@ const REOPEN_EVERY: Duration = Duration::from_secs(2);
 /// With less it would stop again at once, having used up the reserve that lets it be opened at all.
 const REOPEN_FREE_BYTES_MIN: u64 = 64 << 20;
 
+/// How long the sequencer waits for bodies to be written before it accepts no more. A disk that takes the log takes them as well.
+const BODIES_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What a proposal decided.
 pub(super) enum Decision {
     /// It staged its entries (perhaps none); the completion is run once they are durable and applied, or with the error.
@@ -67,6 +70,7 @@ impl Sequencer {
             starting: Some(new_run()),
             shared,
             queue: queue.clone(),
+            lacks_room: false,
             company: Company::default(),
         };
         if let Some(stop) = stopped {
@@ -217,6 +221,8 @@ struct Worker {
     starting: Option<RunId>,
     shared: Arc<Shared>,
     queue: Arc<Queue<Proposal>>,
+    /// Whether nothing is accepted because bodies cannot be written.
+    lacks_room: bool,
     company: Company,
 }
 
@@ -249,6 +255,9 @@ impl Worker {
                 staged, completions, ..
             } = writing;
             self.write(staged, completions);
+        }
+        if !self.shared.write().indicators.bodies_mut().close() {
+            tracing::warn!("not all bodies of indicators were written; the next start makes them anew");
         }
         if let Some(Err(error)) = self.log.take().map(Log::close) {
             tracing::error!(%error, "the log did not close cleanly; the next start will check it");
@@ -293,9 +302,14 @@ impl Worker {
             if let Err(error) = self.revive() {
                 tracing::debug!(%error, "the log stays stopped");
             }
+            if self.lacks_room {
+                // It is told again below, and changes nothing.
+                let _ = self.wait_for_room(Duration::ZERO);
+            }
             return Ok(());
         }
         self.revive()?;
+        self.wait_for_room(BODIES_PATIENCE)?;
         let Some(log) = &mut self.log else {
             return Err(HubError::ReadOnly("the log is stopped".into()));
         };
@@ -312,6 +326,27 @@ impl Worker {
             }
             Err(AppendError::Full(stop)) => Err(self.stop(stop.to_string(), Retry::At(Instant::now() + REOPEN_EVERY))),
             Err(AppendError::Failed(stop)) => Err(self.stop(stop.to_string(), Retry::Never)),
+        }
+    }
+
+    /// What is acknowledged must be found again: where too many bodies wait to be written, nothing more is accepted.
+    fn wait_for_room(&mut self, patience: Duration) -> Result<(), HubError> {
+        match self.shared.bodies.wait_for_room(patience) {
+            Ok(()) if std::mem::take(&mut self.lacks_room) => {
+                if self.log.is_some() {
+                    self.shared.set_read_only(None);
+                    tracing::warn!("bodies of indicators are written again: the hub accepts changes");
+                }
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+            Err(reason) => {
+                if !std::mem::replace(&mut self.lacks_room, true) {
+                    tracing::error!(reason, "bodies of indicators cannot be written: the hub is read-only");
+                }
+                self.shared.set_read_only(Some(reason.clone()));
+                Err(HubError::ReadOnly(reason))
+            }
         }
     }
 

@@ -20,6 +20,7 @@ use super::feed::{self, Feed};
 use super::publish::still_active;
 use super::sequencer::Verdict;
 use super::views::Views;
+use super::views::at_hand::AtHand;
 use super::views::sight::Span;
 use super::views::subscriptions::{Key, SubscriptionRecord};
 use super::writing::Staged;
@@ -292,7 +293,10 @@ impl Hub {
             agent: caller.agent.clone(),
             name,
         };
-        let Some(applied) = self.proven_by(&key, cursor)? else {
+        let Some(applied) = self
+            .consult(|views, bodies| self.proven_by((views, bodies), &key, cursor))
+            .await??
+        else {
             return Ok(0);
         };
         let entry = Entry {
@@ -303,6 +307,7 @@ impl Hub {
                 applied,
             },
         };
+        let reader = self.shared.bodies.clone();
         self.sequencer
             .of(caller.member)
             .propose(move |views, staged| {
@@ -311,8 +316,11 @@ impl Hub {
                 }
                 let subscription = views.subscriptions.find(&key);
                 let subscription = subscription.ok_or(HubError::NotFound { field: "name" })?;
-                let told = views.others().told(&key, subscription, applied).count();
-                if views.others().outstanding(&key, subscription, applied).next().is_some() {
+                // The sequencer may wait.
+                let bodies = AtHand::waiting(&reader);
+                let others = views.others(&bodies);
+                let told = others.told(&key, subscription, applied).count();
+                if others.outstanding(&key, subscription, applied).next().is_some() {
                     staged.subscriptions.insert(key.clone());
                     staged.push(entry.clone());
                 }
@@ -322,8 +330,7 @@ impl Hub {
     }
 
     /// What a cursor proves, if that confirms a recall: most acknowledgements do not, and cost the sequencer nothing.
-    fn proven_by(&self, key: &Key, cursor: &[u8]) -> Result<Option<u32>, HubError> {
-        let views = self.shared.read();
+    fn proven_by(&self, (views, bodies): (&Views, &AtHand), key: &Key, cursor: &[u8]) -> Result<Option<u32>, HubError> {
         let subscription = views.subscriptions.find(key);
         let subscription = subscription.ok_or(HubError::NotFound { field: "name" })?;
         let binding = feed::binding(key.member, &subscription.filter);
@@ -336,10 +343,11 @@ impl Hub {
         let proven = position.proven();
         let stream = self.shared.streams.find(key);
         let settled = stream.as_ref().map(|stream| stream.reach().settled).unwrap_or_default();
-        let others = views.others();
+        let others = views.others(bodies);
         let mut confirmed = others.outstanding_since(key, subscription, settled, proven);
         let is_wanted = confirmed.next().is_some();
-        if let Some(stream) = stream.filter(|_| !is_wanted) {
+        // Where a body is missing the answer does not count, and the question is asked again.
+        if let Some(stream) = stream.filter(|_| !is_wanted && !bodies.is_short()) {
             let mut reach = stream.reach();
             reach.settled = reach.settled.max(proven);
         }
@@ -361,21 +369,24 @@ impl Hub {
         };
         let mut cards = Vec::with_capacity(keys.len());
         for key in keys {
-            cards.extend(self.card(&key, is_admin));
+            cards.extend(
+                self.consult(|views, bodies| self.card((views, bodies), &key, is_admin))
+                    .await?,
+            );
             tokio::task::yield_now().await;
         }
         Ok(cards)
     }
 
-    fn card(&self, key: &Key, is_admin: bool) -> Option<SubscriptionCard> {
-        let views = self.shared.read();
+    fn card(&self, (views, bodies): (&Views, &AtHand), key: &Key, is_admin: bool) -> Option<SubscriptionCard> {
         let subscription = views.subscriptions.find(key)?;
         let stream = self.shared.streams.find(key);
         let reached = stream.as_ref().map(|stream| stream.reach().proven).unwrap_or_default();
         let head = views.indicators.ordinal();
+        let others = views.others(bodies);
         let open = match is_admin {
-            true => views.others().outstanding(key, subscription, u32::MAX).count(),
-            false => views.others().told(key, subscription, u32::MAX).count(),
+            true => others.outstanding(key, subscription, u32::MAX).count(),
+            false => others.told(key, subscription, u32::MAX).count(),
         };
         Some(SubscriptionCard {
             member: key.member,

@@ -24,6 +24,7 @@ const RENEW_SERVER_BEFORE_SECS: i64 = 30 * 86_400;
 /// | `tls/` | the server's certificate and key |
 /// | `secret/cursor.key` | what seals cursors |
 /// | `log/` | the log |
+/// | `views/` | what is made from the log, for speed |
 /// | `admin/` | the first admin's profile |
 pub struct HubDir {
     path: PathBuf,
@@ -58,6 +59,11 @@ impl HubDir {
     /// The log.
     pub fn log(&self) -> PathBuf {
         self.path.join("log")
+    }
+
+    /// What is made from the log and can be made again.
+    pub fn views(&self) -> PathBuf {
+        self.path.join("views")
     }
 
     /// The first admin's profile.

@@ -70,9 +70,11 @@ async fn show(State(Sources { hub, connections }): State<Sources>) -> String {
     metrics::gauge!("clearinghouse_feeds_open").set(f64::from(hub.feeds_open()));
     let ends = hub.server_certificate_ends().0 as f64 / 1e6;
     metrics::gauge!("clearinghouse_server_certificate_expires_seconds").set(ends);
-    let recalls = hub.recall_counts().await;
-    metrics::gauge!("clearinghouse_recalls_open").set(f64::from(recalls.open));
-    metrics::gauge!("clearinghouse_recalls_overdue").set(f64::from(recalls.overdue));
+    // Where they cannot be told, which the hub's log says, the gauges stay as they were.
+    if let Ok(recalls) = hub.recall_counts().await {
+        metrics::gauge!("clearinghouse_recalls_open").set(f64::from(recalls.open));
+        metrics::gauge!("clearinghouse_recalls_overdue").set(f64::from(recalls.overdue));
+    }
     let disk = hub.disk();
     metrics::gauge!("clearinghouse_log_disk_bytes").set(disk.used_bytes as f64);
     metrics::gauge!("clearinghouse_disk_free_bytes").set(disk.free_bytes as f64);

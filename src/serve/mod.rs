@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::domain::id::Timestamp;
 use crate::hub::recall::RecallRules;
 use crate::hub::{Hub, HubOptions};
+use crate::log::bodies::BodiesOptions;
 use crate::log::{Log, Options};
 use crate::pki::{Authority, AuthorityError, ConnectionLimits, ConnectionRegistry, TlsError};
 
@@ -228,6 +229,10 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
         limits: quotas(&config.limits),
         log_dir: dir.log(),
         reopen: reopener(dir.log(), log_options),
+        views_dir: dir.views(),
+        bodies: BodiesOptions {
+            cache_bytes: config.views.body_cache_bytes,
+        },
     };
     let (hub, sequencer) = Hub::open(log, options)?;
     Ok(Opened {

@@ -63,7 +63,7 @@ impl World<'_> {
 
     fn holders(&self, item: usize) -> Result<Vec<Holder>, String> {
         let item = &self.oracle.items[item];
-        match self.stage.hub.hub().recall(&self.callers[item.owner], item.id) {
+        match self.wait(async |hub| hub.hub().recall(&self.callers[item.owner], item.id).await) {
             Ok(recall) => Ok(recall.holders),
             Err(HubError::Conflict { .. }) if item.state != State::Retracted => Ok(Vec::new()),
             Err(error) => Err(format!("the recall of {} is refused: {error}", item.id)),

@@ -23,6 +23,7 @@ use clearinghouse::hub::recall::RecallRules;
 use clearinghouse::hub::roster::Asked;
 use clearinghouse::hub::roster::Enrolment;
 use clearinghouse::hub::{CURSOR_KEY_LEN, Caller, Hub, HubOptions};
+use clearinghouse::log::bodies::BodiesOptions;
 use clearinghouse::log::entry::{CertificateIssued, Entry, Event};
 use clearinghouse::log::{Durability, Log, Options};
 use clearinghouse::pki::{Authority, ConnectionLimits, ConnectionRegistry, new_key_and_csr};
@@ -160,11 +161,23 @@ impl TestHub {
     /// What a feed has to give without anything more happening; none if it waits for that. Before it delivers to a government it has
     /// the crossing written down, so where it waits it is asked again once all that was proposed to the hub is written.
     pub fn next_now(&self, feed: &mut Feed) -> Option<Result<Batch, HubError>> {
-        poll_now(feed.next()).or_else(|| {
+        self.poll_feed(feed).or_else(|| {
             let nothing = Vec::<Result<Item, Violation>>::new();
             wait(self.hub().publish(&self.admin, nothing)).expect("the hub writes");
-            poll_now(feed.next())
+            self.poll_feed(feed)
         })
+    }
+
+    /// A feed that reads bodies from the disk has more to give.
+    fn poll_feed(&self, feed: &mut Feed) -> Option<Result<Batch, HubError>> {
+        let mut next = Box::pin(feed.next());
+        loop {
+            let polled = poll_now(next.as_mut());
+            if polled.is_some() || self.hub().reads_in_flight() == 0 {
+                return polled;
+            }
+            std::thread::yield_now();
+        }
     }
 
     fn close(&mut self) {
@@ -247,6 +260,12 @@ fn log_options() -> Options {
     }
 }
 
+/// All tests of the hub can be run with bodies on disk alone: `CLEARINGHOUSE_BODY_CACHE=0`.
+fn body_cache_bytes() -> usize {
+    let given = std::env::var("CLEARINGHOUSE_BODY_CACHE").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(1 << 20)
+}
+
 fn open(log: Log, dir: &Path, clock: &Clock) -> (Hub, JoinHandle<()>) {
     let log_path = log_dir(dir);
     let again = log_path.clone();
@@ -262,6 +281,10 @@ fn open(log: Log, dir: &Path, clock: &Clock) -> (Hub, JoinHandle<()>) {
         limits: clearinghouse::hub::quota::Limits::DEFAULT,
         log_dir: log_path,
         reopen: Box::new(move || Log::open(&again, log_options())),
+        views_dir: dir.join("views"),
+        bodies: BodiesOptions {
+            cache_bytes: body_cache_bytes(),
+        },
     };
     Hub::open(log, options).expect("the log can be folded")
 }

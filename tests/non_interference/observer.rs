@@ -131,7 +131,7 @@ impl World<'_> {
         let nobody = IndicatorId(Uuid::now_v7());
         let id = self.secret.last().map_or(nobody, |held| held.id);
         let got = wait(self.hub().indicator(&self.observer, id)).map(|release| sighted(&release));
-        let own = self.hub().own(&self.observer, id).map(|indicator| indicator.revision);
+        let own = wait(self.hub().own(&self.observer, id)).map(|indicator| indicator.revision);
         let content = self.content(0, 0, Rules::open(Tlp::Green));
         let revised = wait(self.hub().revise(&self.observer, id, 1, "".into(), content, true));
         let reason = drafts::text("no longer held");

@@ -35,7 +35,7 @@ impl World<'_> {
     /// What became of what it took back itself, and the sums of it.
     pub(super) fn recalls(&mut self) {
         for held in self.own.clone() {
-            let told = self.hub().recall(&self.observer, held.id).map(|mut recall| {
+            let told = wait(self.hub().recall(&self.observer, held.id)).map(|mut recall| {
                 let holders = std::mem::take(&mut recall.holders);
                 (recall, self.by_word(holders, |holder| holder.member))
             });
@@ -136,7 +136,7 @@ impl World<'_> {
             self.hub()
                 .assess(&self.observer, reaction(id, AssessmentVerdict::Disputes, true)),
         );
-        let recalled = self.hub().recall(&self.observer, id);
+        let recalled = wait(self.hub().recall(&self.observer, id));
         self.tell("reactions to another's", (listed, assessed, recalled));
     }
 

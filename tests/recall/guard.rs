@@ -63,7 +63,7 @@ fn narrower_handling_counts_and_wider_does_not() {
         for id in &ids[..30] {
             stage.revise(*id, only(&[&stage.reader])).await;
         }
-        let next = stage.hub().own(&stage.publisher, ids[30]).unwrap();
+        let next = stage.hub().own(&stage.publisher, ids[30]).await.unwrap();
         let narrower = drafts::content(next.content.raw.as_str(), only(&[&stage.reader]).handling().unwrap());
         let request = || "".into();
         let refused = stage

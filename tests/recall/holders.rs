@@ -97,7 +97,7 @@ fn widening_and_plain_revision_recall_from_nobody() {
         stage.visit(&stage.reader, "holder", &[]).await;
         stage.revise(id, only(&[&stage.reader])).await;
         stage.revise(id, open()).await;
-        let refused = stage.hub().recall(&stage.publisher, id).unwrap_err();
+        let refused = stage.hub().recall(&stage.publisher, id).await.unwrap_err();
         assert!(matches!(refused, HubError::Conflict { .. }), "{refused:?}");
         assert!(stage.hub().open_recalls(&stage.publisher).await.unwrap().is_empty());
     });
@@ -125,7 +125,7 @@ fn expiry_is_no_recall_and_who_has_removed_the_expired_holds_nothing() {
         let cursor = stage.visit(&stage.reader, "tidy", &[]).await;
         stage.visit(&stage.other, "gone", &[]).await;
         stage.hub.pass_secs(11).await;
-        assert!(stage.hub().recall(&stage.publisher, id).is_err());
+        assert!(stage.hub().recall(&stage.publisher, id).await.is_err());
         let cursor = stage.visit(&stage.reader, "tidy", &cursor).await;
         stage.visit(&stage.reader, "tidy", &cursor).await;
         // Taken back after it expired: the one that was not back since may hold it.
@@ -154,7 +154,7 @@ fn a_group_left_is_no_recall_but_a_retraction_after_it_is() {
             .remove_from_group(admin, group, stage.reader.member)
             .await
             .unwrap();
-        assert!(stage.hub().recall(&stage.publisher, id).is_err());
+        assert!(stage.hub().recall(&stage.publisher, id).await.is_err());
         assert!(stage.hub().open_recalls(&stage.publisher).await.unwrap().is_empty());
         stage.retract(id).await;
         assert_eq!(stage.holders(id), [("left".to_owned(), false)]);
@@ -190,16 +190,21 @@ fn only_the_publisher_sees_its_recall_and_to_others_it_looks_like_none() {
         let id = stage.publish("example.com", open()).await;
         stage.visit(&stage.reader, "holder", &[]).await;
         stage.retract(id).await;
-        let foreign = stage.hub().recall(&stage.reader, id).unwrap_err();
+        let foreign = stage.hub().recall(&stage.reader, id).await.unwrap_err();
         let unknown = stage
             .hub()
-            .recall(&stage.reader, uuid::Uuid::now_v7().to_string().parse().unwrap());
+            .recall(&stage.reader, uuid::Uuid::now_v7().to_string().parse().unwrap())
+            .await;
         assert_eq!(foreign, unknown.unwrap_err());
         assert!(stage.hub().open_recalls(&stage.reader).await.unwrap().is_empty());
-        assert_eq!(stage.hub().recall_counts_of(stage.reader.member).await.open, 0);
-        assert_eq!(stage.hub().recall_counts_of(stage.publisher.member).await.open, 1);
+        assert_eq!(stage.hub().recall_counts_of(stage.reader.member).await.unwrap().open, 0);
+        assert_eq!(
+            stage.hub().recall_counts_of(stage.publisher.member).await.unwrap().open,
+            1
+        );
         let subscriber = caller(stage.publisher.member, [Role::Subscriber]);
-        assert!(matches!(stage.hub().recall(&subscriber, id), Err(HubError::Denied(_))));
+        let refused = stage.hub().recall(&subscriber, id).await;
+        assert!(matches!(refused, Err(HubError::Denied(_))));
     });
 }
 

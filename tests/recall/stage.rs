@@ -13,6 +13,7 @@ use clearinghouse::hub::recall::{Holder, Recall};
 use clearinghouse::hub::{Caller, Hub};
 
 use super::hub_support::drafts::{self, Rules};
+use super::hub_support::waiting::wait;
 use super::hub_support::{self, TestHub};
 
 /// A hub with three members.
@@ -52,7 +53,7 @@ impl Stage {
     }
 
     pub async fn revise(&self, id: IndicatorId, rules: Rules) {
-        let old = self.hub().own(&self.publisher, id).expect("an own indicator");
+        let old = self.hub().own(&self.publisher, id).await.expect("an own indicator");
         let content = drafts::content(old.content.raw.as_str(), rules.handling().expect("a handling"));
         let (revision, request) = (old.revision, "".into());
         let revised = self
@@ -72,7 +73,7 @@ impl Stage {
 
     /// The recall, as its publisher sees it.
     pub fn recall(&self, id: IndicatorId) -> Recall {
-        self.hub().recall(&self.publisher, id).expect("it was taken back")
+        wait(self.hub().recall(&self.publisher, id)).expect("it was taken back")
     }
 
     /// Who holds it, each with whether it has confirmed.

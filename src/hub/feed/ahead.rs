@@ -49,8 +49,14 @@ impl Feed {
             again: false,
             ..self.position
         };
-        let begun = Pass::new(indicators, member, &self.filter, &self.position, &[]);
-        let further = Pass::new(indicators, member, &self.filter, &further, earlier(&self.durable));
+        let begun = Pass::new((indicators, &self.bodies), member, &self.filter, &self.position, &[]);
+        let further = Pass::new(
+            (indicators, &self.bodies),
+            member,
+            &self.filter,
+            &further,
+            earlier(&self.durable),
+        );
         if matches!(self.looking, Looking::Due) {
             ahead.scanned = further.start();
         }
@@ -60,7 +66,12 @@ impl Feed {
                 return Some(Step::More);
             }
             *touches_left -= 1;
-            if let Some((change, owes)) = further.gone_since(&begun, self.may_have_sent(), ahead.scanned) {
+            let gone = further.gone_since(&begun, self.may_have_sent(), ahead.scanned);
+            if further.is_short_at(ahead.scanned) {
+                self.looking = Looking::At(ahead);
+                return Some(Step::Short);
+            }
+            if let Some((change, owes)) = gone {
                 if self.filling.is_full_for(&change, &self.limits) {
                     self.looking = Looking::At(ahead);
                     return Some(Step::Full);
@@ -74,6 +85,14 @@ impl Feed {
         // The pass may have a change of the same indicator.
         self.filling.closed = !self.filling.is_empty();
         None
+    }
+
+    /// The touch that is looked at, ahead or in the pass.
+    pub(super) fn place(&self) -> u32 {
+        match self.looking {
+            Looking::At(ahead) => ahead.scanned,
+            Looking::Due | Looking::Done => self.position.scanned,
+        }
     }
 
     /// The touch before which the pass may have sent what is visible at its goal. Of a durable subscription more may be out than its

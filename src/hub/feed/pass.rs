@@ -9,18 +9,23 @@ use crate::domain::indicator::State;
 use crate::domain::member::Viewer;
 use crate::domain::policy::{self, Release, Subject};
 
-use super::super::Sighting;
+use super::super::bodies::Found;
 use super::super::cursor::{Phase, Position};
 use super::super::digest::Digest;
+use super::super::views::at_hand::AtHand;
 use super::super::views::indicators::{FacetsNumber, Indicators, Record, RecordIndex, Version};
 use super::super::views::roster::MemberRecord;
 use super::super::views::sight::{Sight, Span};
 use super::RemovalReason;
 
+/// Touches looked at for the bodies that they take, where one is missing.
+const TOUCHES_AHEAD: u32 = 256;
+
 /// The moments of one pass, and who looks.
 pub(super) struct Pass<'a> {
     indicators: &'a Indicators,
     filter: &'a Filter,
+    bodies: &'a AtHand,
     member: &'a MemberRecord,
     at_base: Option<&'a Viewer>,
     at_goal: Option<&'a Viewer>,
@@ -37,7 +42,7 @@ pub(super) struct Pass<'a> {
 pub(super) struct Gathered {
     record: RecordIndex,
     version: u32,
-    pub release: Release<Sighting>,
+    pub release: Release<Found>,
 }
 
 /// What a touch comes to for the subscriber.
@@ -76,7 +81,7 @@ fn starts_over(member: &MemberRecord, position: &Position) -> bool {
 
 impl<'a> Pass<'a> {
     pub fn new(
-        indicators: &'a Indicators,
+        (indicators, bodies): (&'a Indicators, &'a AtHand),
         member: &'a MemberRecord,
         filter: &'a Filter,
         position: &Position,
@@ -89,6 +94,7 @@ impl<'a> Pass<'a> {
         Pass {
             indicators,
             filter,
+            bodies,
             member,
             at_base: at(position.base),
             at_goal: at(position.goal),
@@ -219,33 +225,44 @@ impl<'a> Pass<'a> {
         (was_in_mirror || was_sent || self.may_have_come_before(record)).then_some((change, owes))
     }
 
-    /// Brings what was gathered before to its newest version. An error where it may not be seen any more: whether something is owed
+    /// What was gathered before, in its newest version. An error where it may not be seen any more: whether something is owed
     /// because of that.
-    pub fn refresh(&self, gathered: &mut Gathered) -> Result<(), bool> {
-        match self.release_now(gathered.record) {
-            Some(newest) => {
-                *gathered = newest;
-                Ok(())
-            }
-            None => {
-                let record = self.indicators.record(gathered.record);
-                let version = record.at(gathered.version + 1);
-                Err(version.is_some_and(|version| self.lacks_right_to(version)))
-            }
+    pub fn refreshed(&self, gathered: &Gathered) -> Result<Gathered, bool> {
+        self.release_now(gathered.record).ok_or_else(|| {
+            let record = self.indicators.record(gathered.record);
+            let version = record.at(gathered.version + 1);
+            version.is_some_and(|version| self.lacks_right_to(version))
+        })
+    }
+
+    /// Whether a body was missing for what was asked last: then the answers do not count.
+    pub fn is_short(&self) -> bool {
+        self.bodies.is_short()
+    }
+
+    /// The same of the touch `touch`. Where one was missing, the touches after it are asked about as well, so that what they take is
+    /// read with what this one takes.
+    pub fn is_short_at(&self, touch: u32) -> bool {
+        if self.is_short() {
+            let ahead = touch + 1..self.goal.min(touch.saturating_add(TOUCHES_AHEAD));
+            ahead.for_each(|touch| drop(self.deal_with(touch)));
         }
+        self.is_short()
     }
 
     /// The newest version, if it may be seen now and passes the filter.
     fn release_now(&self, index: RecordIndex) -> Option<Gathered> {
         let record = self.indicators.record(index);
         let version = record.current;
-        let sighting = Sighting::new(self.indicators, record, version);
-        let release = policy::evaluate(self.member.viewer(), &self.indicators.subject(version), sighting)?;
-        self.indicators.passes(self.filter, version).then_some(Gathered {
-            record: index,
-            version: version.ordinal,
-            release,
-        })
+        let found = Found::new(self.indicators, record, version);
+        let release = policy::evaluate(self.member.viewer(), &self.indicators.subject(version), found)?;
+        self.indicators
+            .passes(self.filter, version, self.bodies)
+            .then_some(Gathered {
+                record: index,
+                version: version.ordinal,
+                release,
+            })
     }
 
     /// Of a version that could be seen: whether it is a right that is missing now. What became of the indicator since must not be
@@ -261,6 +278,7 @@ impl<'a> Pass<'a> {
             indicators: self.indicators,
             member: self.member,
             filter: self.filter,
+            bodies: self.bodies,
         };
         self.earlier.iter().any(|span| sight.saw_within(record, *span))
     }
@@ -268,7 +286,7 @@ impl<'a> Pass<'a> {
     fn sees(&self, viewer: Option<&Viewer>, version: &Version) -> bool {
         let subject = self.indicators.subject(version);
         viewer.is_some_and(|viewer| policy::evaluate(viewer, &subject, ()).is_some())
-            && self.indicators.passes(self.filter, version)
+            && self.indicators.passes(self.filter, version, self.bodies)
     }
 
     /// The end of an indicator's life is named to those only who saw it until that moment: what happens to it after it left the

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use super::super::error::HubError;
 use super::super::views::near::stands;
 use super::super::{Caller, Hub};
-use super::{MATCHES_MAX, Matches, Relation, release, viewer};
+use super::{Known, MATCHES_MAX, Relation, release, viewer};
 use crate::domain::observable::Observable;
 use crate::domain::similarity::Near;
 use crate::domain::violation::Violation;
@@ -40,13 +40,13 @@ impl Reach {
 
 impl Hub {
     /// Adds what is near, after what was found before.
-    pub(super) async fn add_near(&self, caller: &Caller, near: &Near, matches: &mut Matches) -> Result<(), HubError> {
+    pub(super) async fn add_near(&self, caller: &Caller, near: &Near, known: &mut Known) -> Result<(), HubError> {
         let candidates = self.shared.read().near.within(near);
         for slice in candidates.chunks(CANDIDATES_PER_HOLD_MAX) {
-            if matches.truncated {
+            if known.truncated {
                 break;
             }
-            self.add_visible(caller, slice, matches)?;
+            self.add_visible(caller, slice, known)?;
             // Others come first.
             tokio::task::yield_now().await;
         }
@@ -57,7 +57,7 @@ impl Hub {
         &self,
         caller: &Caller,
         candidates: &[(u32, Reverse<u32>)],
-        matches: &mut Matches,
+        known: &mut Known,
     ) -> Result<(), HubError> {
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
@@ -67,11 +67,12 @@ impl Hub {
             let Some(found) = found.filter(|release| stands(release.body().state)) else {
                 continue;
             };
-            if matches.found.len() == MATCHES_MAX {
-                matches.truncated = true;
+            if known.found.len() == MATCHES_MAX {
+                known.truncated = true;
                 return Ok(());
             }
-            matches.found.push((Relation::Near(*distance), found));
+            known.relations.push(Relation::Near(*distance));
+            known.found.push(found);
         }
         Ok(())
     }

@@ -13,16 +13,17 @@ use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Indicator, State};
 use crate::domain::observable::Kind;
 use crate::domain::policy::Subject;
+use crate::log::bodies::{Bodies, BodyReader};
 use crate::log::entry::{StoredIndicator, decode_indicator};
 
-use super::bodies::Bodies;
+use super::at_hand::AtHand;
 use super::facets::{Brought, Class, FacetSets};
 use super::numbers::Numbers;
 use super::record::{NO_RECORD, Row};
 use super::rows::Rows;
 
 pub use super::facets::FacetsNumber;
-pub use super::record::{Record, RecordIndex, Version};
+pub use super::record::{BodySize, Record, RecordIndex, Version};
 
 /// In [`Indicators::touches`]: a change of the roster.
 const ROSTER_TOUCH: u32 = u32::MAX;
@@ -36,7 +37,6 @@ struct Due {
 }
 
 /// The view.
-#[derive(Default)]
 pub struct Indicators {
     rows: Rows<Row>,
     /// Older versions, oldest first. Most indicators have none.
@@ -60,7 +60,31 @@ struct Publisher {
     brought: Brought,
 }
 
+impl Default for Indicators {
+    fn default() -> Indicators {
+        Indicators::new(Bodies::discarding())
+    }
+}
+
 impl Indicators {
+    /// An empty view that keeps bodies in `bodies`, which must be empty too.
+    pub fn new(bodies: Bodies) -> Indicators {
+        Indicators {
+            rows: Rows::default(),
+            past: HashMap::new(),
+            bodies,
+            facets: FacetSets::default(),
+            touches: Rows::default(),
+            keys: RandomState::new(),
+            by_id: Numbers::default(),
+            by_observable: Numbers::default(),
+            due: BTreeSet::new(),
+            due_of: HashMap::new(),
+            publishers: HashMap::new(),
+            has_networks: false,
+        }
+    }
+
     /// The number of touches so far.
     pub fn ordinal(&self) -> u32 {
         self.touches.len() as u32
@@ -141,8 +165,8 @@ impl Indicators {
     }
 
     /// Whether a version passes a filter. Only what asks for the value, or for what its publisher stated in too many ways, takes the
-    /// body.
-    pub fn passes(&self, filter: &Filter, version: &Version) -> bool {
+    /// body. Where that is missing, it counts as one that passes: a subscription may hold it.
+    pub fn passes(&self, filter: &Filter, version: &Version, bodies: &AtHand) -> bool {
         if filter.is_all() {
             return true;
         }
@@ -152,7 +176,12 @@ impl Indicators {
         match self.facets.passes(filter, version.facets) {
             Some(false) => false,
             Some(true) if !filter.asks_value() => true,
-            Some(true) | None => self.decode(version).is_some_and(|indicator| filter.matches(&indicator)),
+            Some(true) | None => match bodies.body(version.body) {
+                Some(body) => self
+                    .decode(version, &body)
+                    .is_some_and(|indicator| filter.matches(&indicator)),
+                None => true,
+            },
         }
     }
 
@@ -161,20 +190,25 @@ impl Indicators {
         self.facets.campaign(record.current.facets)
     }
 
-    /// The encoded body of a version.
-    pub fn body(&self, version: &Version) -> Bytes {
-        self.bodies.of(version.body)
+    /// Reads the bodies.
+    pub fn bodies(&self) -> BodyReader {
+        self.bodies.reader()
     }
 
-    /// The indicator of a version, decoded. None is a defect of the program: what was applied can be decoded.
-    pub fn decode(&self, version: &Version) -> Option<Indicator> {
+    /// The store of the bodies.
+    pub fn bodies_mut(&mut self) -> &mut Bodies {
+        &mut self.bodies
+    }
+
+    /// The indicator of a version and its body, decoded. None is a defect of the program: what was applied can be decoded.
+    pub fn decode(&self, version: &Version, body: &Bytes) -> Option<Indicator> {
         let handling = &self.class(version).handling;
         let embargo_members = handling
             .embargo
             .as_ref()
             .map(|embargo| embargo.members().to_vec())
             .unwrap_or_default();
-        let decoded = decode_indicator(&self.body(version), handling.audience().clone(), embargo_members);
+        let decoded = decode_indicator(body, handling.audience().clone(), embargo_members);
         decoded
             .inspect_err(|error| tracing::error!(%error, "a stored indicator cannot be decoded"))
             .ok()
@@ -212,6 +246,7 @@ impl Indicators {
             revision: indicator.revision,
             facets: self.facets.number(indicator, &mut publisher.brought),
             body: self.bodies.push(body.clone()),
+            body_size: BodySize::of(body),
             confidence: indicator.content.confidence,
             state,
             independent: indicator.content.independent,

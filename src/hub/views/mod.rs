@@ -7,7 +7,7 @@ mod record;
 mod facets;
 mod postings;
 
-mod bodies;
+pub(super) mod at_hand;
 mod numbers;
 mod rows;
 
@@ -26,9 +26,11 @@ pub(super) mod subscriptions;
 
 use crate::domain::id::{Seq, Timestamp};
 use crate::domain::indicator::State;
+use crate::log::bodies::Bodies;
 use crate::log::entry::{Entry, Event, StoredIndicator};
 
 use super::cursor::Position;
+use at_hand::AtHand;
 use indicators::{Indicators, RecordIndex};
 use near::NearHashes;
 use recalls::Recalls;
@@ -69,11 +71,20 @@ pub(super) struct Views {
 
 impl Views {
     /// What the view of subscriptions asks of the other views.
-    pub fn others(&self) -> Others<'_> {
+    pub fn others<'a>(&'a self, bodies: &'a AtHand) -> Others<'a> {
         Others {
             indicators: &self.indicators,
             roster: &self.roster,
             recalls: &self.recalls,
+            bodies,
+        }
+    }
+
+    /// Views of nothing yet, which keep bodies in `bodies`.
+    pub fn new(bodies: Bodies) -> Views {
+        Views {
+            indicators: Indicators::new(bodies),
+            ..Views::default()
         }
     }
 
@@ -117,10 +128,13 @@ impl Views {
             | Event::SubscriptionDetached { .. }
             | Event::SubscriptionAcknowledged { .. }
             | Event::SubscriptionDropped { .. } => {
+                // The fold runs on a thread that may wait.
+                let bodies = AtHand::waiting(&self.indicators.bodies());
                 let others = Others {
                     indicators: &self.indicators,
                     roster: &self.roster,
                     recalls: &self.recalls,
+                    bodies: &bodies,
                 };
                 self.subscriptions.apply(entry, others);
             }

@@ -7,7 +7,8 @@ use crate::domain::filter::Filter;
 use crate::domain::id::{MemberId, Timestamp};
 use crate::domain::indicator::State;
 
-use super::indicators::{Indicators, RecordIndex};
+use super::at_hand::AtHand;
+use super::indicators::{Indicators, Record, RecordIndex};
 use super::roster::Roster;
 use super::sight::Sight;
 
@@ -45,19 +46,9 @@ impl Recalls {
         let record = indicators.record(index);
         let (publisher, touch) = (indicators.class(record.current).publisher, record.current.ordinal);
         let is_retraction = record.current.state == State::Retracted;
-        let takes_back = is_retraction
-            || record
-                .at(touch)
-                .is_some_and(|before| !indicators.is_handled_alike(before, record.current))
-                && roster.members().filter(|member| member.id != publisher).any(|member| {
-                    let filter = &Filter::default();
-                    let sight = Sight {
-                        indicators,
-                        member,
-                        filter,
-                    };
-                    sight.lost_by(record, touch)
-                });
+        let is_other = |before| !indicators.is_handled_alike(before, record.current);
+        let takes_back =
+            is_retraction || record.at(touch).is_some_and(is_other) && is_lost(indicators, roster, record, touch);
         if takes_back {
             let recalled = Recalled {
                 touch,
@@ -102,6 +93,23 @@ impl Recalls {
         }
         recent
     }
+}
+
+/// Whether the change `touch` took the indicator from a member that does not own it.
+fn is_lost(indicators: &Indicators, roster: &Roster, record: Record<'_>, touch: u32) -> bool {
+    let publisher = indicators.class(record.current).publisher;
+    // What was lost is asked of policy alone.
+    let (filter, bodies) = (&Filter::default(), &AtHand::collecting(&indicators.bodies()));
+    let mut others = roster.members().filter(|member| member.id != publisher);
+    others.any(|member| {
+        let sight = Sight {
+            indicators,
+            member,
+            filter,
+            bodies,
+        };
+        sight.lost_by(record, touch)
+    })
 }
 
 fn since(recalled: &[Recalled], touch: u32) -> &[Recalled] {

@@ -2,8 +2,8 @@
 
 use crate::domain::id::{IndicatorId, ObservableId};
 use crate::domain::indicator::{Confidence, State};
+use crate::log::bodies::BodyNumber;
 
-use super::bodies::BodyNumber;
 use super::facets::FacetsNumber;
 
 /// Index of a record.
@@ -23,6 +23,8 @@ pub struct Version {
     pub facets: FacetsNumber,
     /// As it is sent to readers, without state and audience.
     pub body: BodyNumber,
+    /// How long that is.
+    pub body_size: BodySize,
     /// How sure the publisher is.
     pub confidence: Confidence,
     /// Where it stands in its life.
@@ -31,6 +33,24 @@ pub struct Version {
     pub independent: bool,
     /// Whether there is an older one.
     pub has_older: bool,
+}
+
+/// The length of a body in steps of four bytes, rounded up: as exactly as the bounds of batches need it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BodySize(u16);
+
+impl BodySize {
+    const STEP_BYTES: usize = 4;
+
+    /// The size of a body. The log's entries are bounded at half of what this can say.
+    pub fn of(body: &[u8]) -> BodySize {
+        BodySize(u16::try_from(body.len().div_ceil(BodySize::STEP_BYTES)).unwrap_or(u16::MAX))
+    }
+
+    /// In bytes.
+    pub fn bytes(self) -> usize {
+        usize::from(self.0) * BodySize::STEP_BYTES
+    }
 }
 
 /// What is held of each indicator. There may be ten million: each byte here is ten megabytes.
@@ -45,7 +65,7 @@ pub struct Row {
     pub current: Version,
 }
 
-const _: () = assert!(size_of::<Row>() <= 56);
+const _: () = assert!(size_of::<Row>() <= 60);
 
 /// One indicator.
 #[derive(Clone, Copy)]

@@ -6,6 +6,7 @@ use crate::domain::id::MemberId;
 use crate::domain::member::{Standing, Viewer};
 use crate::domain::policy;
 
+use super::at_hand::AtHand;
 use super::indicators::{Indicators, Record, Version};
 use super::roster::MemberRecord;
 
@@ -38,6 +39,8 @@ pub struct Sight<'a> {
     pub member: &'a MemberRecord,
     /// What it asked for.
     pub filter: &'a Filter,
+    /// Bodies, for filters that ask for what only they tell.
+    pub bodies: &'a AtHand,
 }
 
 impl Sight<'_> {
@@ -51,7 +54,7 @@ impl Sight<'_> {
         let (Some(viewer), Some(version)) = (self.member.viewer_at(moment), record.at(moment)) else {
             return false;
         };
-        self.may_see(viewer, version) && self.indicators.passes(self.filter, version)
+        self.may_see(viewer, version) && self.indicators.passes(self.filter, version, self.bodies)
     }
 
     /// Whether it could see the indicator at `moment`, whatever it asked for.

@@ -11,6 +11,7 @@ use crate::domain::indicator::State;
 use crate::domain::subscription::SubscriptionName;
 use crate::log::entry::{Entry, Event};
 
+use super::at_hand::AtHand;
 use super::holding::{CONFIRMATIONS_MAX, Confirmation, Holding};
 use super::indicators::{Indicators, Record};
 use super::recalls::Recalls;
@@ -167,6 +168,8 @@ pub struct Others<'a> {
     pub roster: &'a Roster,
     /// When something was taken back.
     pub recalls: &'a Recalls,
+    /// Bodies, for filters that ask for what only they tell.
+    pub bodies: &'a AtHand,
 }
 
 impl<'a> Others<'a> {
@@ -176,6 +179,7 @@ impl<'a> Others<'a> {
             indicators: self.indicators,
             member: self.roster.member(key.member)?,
             filter: &subscription.filter,
+            bodies: self.bodies,
         })
     }
 

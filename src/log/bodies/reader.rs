@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -25,6 +26,16 @@ impl BodyReader {
     /// Those bodies that are in memory, each in its number's place. Touches no disk.
     pub fn cached(&self, numbers: &[BodyNumber]) -> Vec<Option<Bytes>> {
         self.shared.cached(numbers)
+    }
+
+    /// One body, if it is in memory. Touches no disk.
+    pub fn cached_one(&self, number: BodyNumber) -> Option<Bytes> {
+        self.shared.cached_one(number)
+    }
+
+    /// As [`Bodies::wait_for_room`](super::Bodies::wait_for_room), for who does not push itself.
+    pub fn wait_for_room(&self, patience: Duration) -> Result<(), String> {
+        self.shared.wait_for_room(patience)
     }
 
     /// All these bodies. Blocks that lie side by side are read at once, and each is unpacked once, so numbers that ascend are cheap.

@@ -264,6 +264,15 @@ impl Shared {
         found
     }
 
+    /// One body, if it is in memory.
+    pub(super) fn cached_one(&self, number: BodyNumber) -> Option<Bytes> {
+        if let Some(body) = self.state().unwritten(number) {
+            return Some(body.clone());
+        }
+        let (block, place) = split(number);
+        self.cache().find(block)?.body(place)
+    }
+
     /// Where blocks lie; none for a number that is not in the file.
     pub(super) fn find(&self, blocks: &[u32]) -> Vec<Option<(u64, Span)>> {
         let state = self.state();

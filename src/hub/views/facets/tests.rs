@@ -10,7 +10,9 @@ use crate::domain::handling::{Audience, Tlp};
 use crate::domain::id::IndicatorId;
 use crate::domain::indicator::{Confidence, Text};
 use crate::domain::observable::Observable;
+use crate::hub::views::at_hand::AtHand;
 use crate::hub::views::indicators::Indicators;
+use crate::log::bodies::{Bodies, BodiesOptions};
 use crate::log::entry::StoredIndicator;
 
 const PUBLISHERS: [(u128, MemberKind); 3] = [
@@ -123,7 +125,9 @@ fn filter(random: &mut StdRng) -> Filter {
 #[test]
 fn facets_decide_every_filter_as_the_indicator_itself_would() {
     let mut random = StdRng::seed_from_u64(1);
-    let mut view = Indicators::default();
+    let dir = tempfile::tempdir().unwrap();
+    let bodies = Bodies::open(&dir.path().join("bodies"), BodiesOptions::default());
+    let mut view = Indicators::new(bodies);
     let mut all = Vec::new();
     for number in 0..400 {
         // Some of them revisions, whose facets are others.
@@ -131,13 +135,14 @@ fn facets_decide_every_filter_as_the_indicator_itself_would() {
         view.put(&StoredIndicator::new(indicator.clone()), None);
         all.push(indicator);
     }
+    let at_hand = AtHand::waiting(&view.bodies());
     let (mut passed, mut asked) = (0, 0);
     for _ in 0..2_000 {
         let filter = filter(&mut random);
         for (number, indicator) in all.iter().enumerate() {
             let record = view.record(view.find(indicator.id).unwrap());
             let version = record.at(number as u32 + 1).unwrap();
-            let passes = view.passes(&filter, version);
+            let passes = view.passes(&filter, version, &at_hand);
             assert_eq!(passes, filter.matches(indicator), "{filter:?} of {indicator:?}");
             passed += usize::from(passes);
             asked += 1;

@@ -1,0 +1,131 @@
+//! How bodies come to what was found: read from memory where they are there, else from the disk on a thread that may wait, and never
+//! while the views are locked.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+
+use crate::domain::id::{IndicatorId, MemberId};
+use crate::domain::indicator::State;
+use crate::domain::policy::Release;
+use crate::log::bodies::BodyNumber;
+
+use super::error::HubError;
+use super::views::Views;
+use super::views::at_hand::AtHand;
+use super::views::indicators::{BodySize, Indicators, Record, Version};
+use super::{Hub, Sighting};
+
+/// An indicator that was found, before its body is read.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub id: IndicatorId,
+    pub revision: u32,
+    pub body: BodyNumber,
+    pub body_size: BodySize,
+    pub state: State,
+    pub owner_suffix: Bytes,
+}
+
+impl Found {
+    /// One version of a record.
+    pub fn new(indicators: &Indicators, record: Record<'_>, version: &Version) -> Found {
+        Found {
+            id: record.id,
+            revision: version.revision,
+            body: version.body,
+            body_size: version.body_size,
+            state: version.state,
+            owner_suffix: indicators.class(version).owner_suffix.clone(),
+        }
+    }
+
+    /// The same with its body.
+    pub fn with(self, body: Bytes) -> Sighting {
+        Sighting {
+            id: self.id,
+            revision: self.revision,
+            state: self.state,
+            body,
+            owner_suffix: self.owner_suffix,
+        }
+    }
+}
+
+/// Counts a read while it lasts.
+struct InFlight<'a>(&'a AtomicU32);
+
+impl<'a> InFlight<'a> {
+    fn new(reads: &'a AtomicU32) -> InFlight<'a> {
+        reads.fetch_add(1, Ordering::AcqRel);
+        InFlight(reads)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Hub {
+    /// Bodies by number. Cancel-safe.
+    pub(super) async fn read_bodies(&self, numbers: Vec<BodyNumber>) -> Result<Vec<Bytes>, HubError> {
+        let reader = self.shared.bodies.clone();
+        let cached = reader.cached(&numbers);
+        if cached.iter().all(Option::is_some) {
+            return Ok(cached.into_iter().flatten().collect());
+        }
+        let _reading = InFlight::new(&self.shared.reads_in_flight);
+        let read = tokio::task::spawn_blocking(move || reader.fetch(&numbers)).await;
+        match read {
+            Ok(Ok(bodies)) => Ok(bodies),
+            Ok(Err(error)) => Err(HubError::Unreadable(error.to_string())),
+            Err(error) => Err(HubError::Unreadable(error.to_string())),
+        }
+    }
+
+    /// Reads the bodies of what was found, and has the crossings among them written down: what this gives may be delivered.
+    pub(super) async fn deliver(
+        &self,
+        member: MemberId,
+        found: Vec<Release<Found>>,
+    ) -> Result<Vec<Release<Sighting>>, HubError> {
+        let bodies = self
+            .read_bodies(found.iter().map(|release| release.body().body).collect())
+            .await?;
+        self.disclose(member, &found).await?;
+        let read = found.into_iter().zip(bodies);
+        Ok(read
+            .map(|(release, body)| release.map(|found| found.with(body)))
+            .collect())
+    }
+
+    /// Asks the views a question that may take bodies, again and again until all of them are at hand: what it comes to before does
+    /// not count. The question must change nothing.
+    pub(super) async fn consult<T>(&self, question: impl Fn(&Views, &AtHand) -> T) -> Result<T, HubError> {
+        let mut bodies = AtHand::collecting(&self.shared.bodies);
+        loop {
+            let answer = question(&self.shared.read(), &bodies);
+            let missing = bodies.take_missing();
+            if missing.is_empty() {
+                return Ok(answer);
+            }
+            drop(answer);
+            self.bring(&mut bodies, missing).await?;
+        }
+    }
+
+    /// Reads what is missing.
+    pub(super) async fn bring(&self, bodies: &mut AtHand, missing: Vec<BodyNumber>) -> Result<(), HubError> {
+        let read = self.read_bodies(missing.clone()).await?;
+        bodies.keep(missing.into_iter().zip(read));
+        Ok(())
+    }
+
+    /// Reads of bodies that are under way; for tests, which must not take a feed that waits for one for a feed that has no more.
+    #[doc(hidden)]
+    pub fn reads_in_flight(&self) -> u32 {
+        self.shared.reads_in_flight.load(Ordering::Acquire)
+    }
+}
