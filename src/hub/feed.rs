@@ -29,6 +29,7 @@
 //! otherwise show in the number and size of batches.
 
 mod ahead;
+mod filling;
 mod pass;
 mod plan;
 
@@ -55,7 +56,8 @@ use super::views::roster::MemberRecord;
 use super::views::sight::Span;
 use super::{Caller, Hub, Sighting};
 use ahead::Looking;
-use pass::{Change, Gathered, Pass};
+use filling::Filling;
+use pass::Pass;
 use plan::{Next, Plan};
 
 /// How much a feed does at once.
@@ -128,18 +130,6 @@ pub struct Feed {
     short_at: u32,
     durable: Option<Durable>,
     _place: Place,
-}
-
-/// The batch in the making. It outlives a call of [`Feed::next`] that is cancelled: the position has already moved on.
-#[derive(Default)]
-struct Filling {
-    upserts: Vec<Gathered>,
-    removals: Vec<(IndicatorId, RemovalReason)>,
-    bytes: usize,
-    /// The head when all of it was last known to be visible.
-    checked_at: u32,
-    /// A pass ended: the next change may be of an indicator that is in it.
-    closed: bool,
 }
 
 /// What a hold of the lock came to.
@@ -433,57 +423,6 @@ impl Feed {
             earlier(&self.durable),
         );
         position.scanned = pass.start();
-    }
-}
-
-impl Filling {
-    /// What was gathered under earlier holds of the lock may have been taken back since. It is left out then, as it would be had it
-    /// been reached only now. Says whether something is owed because of that; nothing, and nothing is changed, where that takes
-    /// bodies that are missing.
-    fn check(&mut self, pass: &Pass<'_>, head: u32) -> Option<bool> {
-        let mut owed = false;
-        if self.checked_at == head {
-            return Some(owed);
-        }
-        let mut kept = Vec::with_capacity(self.upserts.len());
-        for gathered in &self.upserts {
-            match pass.refreshed(gathered) {
-                Ok(newest) => kept.push(newest),
-                Err(owes) => owed |= owes,
-            }
-        }
-        if pass.is_short() {
-            return None;
-        }
-        (self.upserts, self.checked_at) = (kept, head);
-        Some(owed)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.upserts.is_empty() && self.removals.is_empty()
-    }
-
-    /// What was taken back goes out before anything else does, in a batch of its own that can be confirmed at once.
-    fn is_full_for(&self, change: &Change, limits: &Limits) -> bool {
-        let items = self.upserts.len() + self.removals.len();
-        let is_upsert_after_removal = matches!(change, Change::Upsert(..)) && !self.removals.is_empty();
-        self.closed
-            || is_upsert_after_removal
-            || items >= limits.batch_items_max
-            || self.bytes >= limits.batch_bytes_max
-    }
-
-    fn add(&mut self, change: Change, head: u32) {
-        if self.is_empty() {
-            self.checked_at = head;
-        }
-        match change {
-            Change::Upsert(gathered) => {
-                self.bytes += gathered.release.body().body_size.bytes();
-                self.upserts.push(gathered);
-            }
-            Change::Remove(id, reason) => self.removals.push((id, reason)),
-        }
     }
 }
 
