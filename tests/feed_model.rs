@@ -1,12 +1,17 @@
 //! Sharing, proved against a model: random histories of members, groups, publications and time run on a hub and on an oracle that
 //! is written from the policy's words. At every moment everybody gets what the oracle says and nothing else, by id, by search, by
-//! look-up and by feed, across dropped connections, lost batches and restarts of the hub.
+//! look-up and by feed, across dropped connections, lost batches and restarts of the hub; and whoever may still hold what was taken
+//! back is named to its publisher.
 
 #[path = "feed_model/checks.rs"]
 mod checks;
+#[path = "feed_model/holdings.rs"]
+mod holdings;
 mod hub_support;
 #[path = "feed_model/oracle.rs"]
 mod oracle;
+#[path = "feed_model/recalls.rs"]
+mod recalls;
 #[path = "feed_model/regressions.rs"]
 mod regressions;
 #[path = "feed_model/shrink.rs"]
@@ -76,7 +81,8 @@ fn everybody_gets_what_the_policy_says_and_nothing_else() {
     println!("{counts:?} in {:?}", began.elapsed());
     assert_eq!(counts.histories, histories);
     assert!(
-        histories < HISTORIES || (counts.decisions >= 1_000_000 && counts.reconnections >= 1_000),
+        histories < HISTORIES
+            || (counts.decisions >= 1_000_000 && counts.reconnections >= 1_000 && counts.recalls >= 5_000),
         "too little was checked: {counts:?}"
     );
 }
@@ -147,6 +153,7 @@ impl Counts {
             changes,
             reconnections,
             restarts,
+            recalls,
         } = other;
         self.histories += histories;
         self.steps += steps;
@@ -155,5 +162,6 @@ impl Counts {
         self.changes += changes;
         self.reconnections += reconnections;
         self.restarts += restarts;
+        self.recalls += recalls;
     }
 }

@@ -141,7 +141,9 @@ async fn near_matches_are_what_stands_and_may_be_seen() {
     assert_eq!(count(&b).await, [1, 3]);
     assert_eq!(count(&agency).await, [3]);
     let mut disclosures = DisclosureServiceClient::new(a.channel.clone());
-    let crossings = disclosures.count_disclosures(wire::CountDisclosuresRequest {}).await;
+    let crossings = disclosures
+        .count_disclosures(wire::CountDisclosuresRequest::default())
+        .await;
     let counted: u64 = crossings
         .unwrap()
         .into_inner()

@@ -179,7 +179,7 @@ async fn assessment_needs_sight_and_reaches_an_agency_by_consent_only() {
 async fn counts(client: &Client) -> Vec<wire::DisclosureCount> {
     let mut disclosures = DisclosureServiceClient::new(client.channel.clone());
     disclosures
-        .count_disclosures(wire::CountDisclosuresRequest {})
+        .count_disclosures(wire::CountDisclosuresRequest::default())
         .await
         .unwrap()
         .into_inner()

@@ -96,6 +96,7 @@ impl Assessments {
         let wire::ListAssessmentsResponse {
             assessments,
             corroboration,
+            truncated,
         } = response;
         let corroboration = corroboration.unwrap_or_default();
         if context.output.is_json() {
@@ -106,6 +107,7 @@ impl Assessments {
             return context.output.object(&json!({
                 "assessments": assessments,
                 "corroboration": json::corroboration(&corroboration),
+                "truncated": truncated,
             }));
         }
         let rows = assessments.iter().map(|one| row(one, &directory)).collect();
@@ -114,6 +116,9 @@ impl Assessments {
             &["member", "verdict", "independent", "made", "note"],
             rows,
         )?;
+        if truncated {
+            context.output.line("there are more than are shown")?;
+        }
         let contested = if corroboration.contested { "; contested" } else { "" };
         context.output.line(&format!(
             "observed by {}, disputed by {}{contested}",

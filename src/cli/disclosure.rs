@@ -74,14 +74,21 @@ impl DisclosureCommand {
 }
 
 async fn count_rows(connection: &Connection, directory: &Directory) -> Result<Vec<Vec<String>>, Failure> {
-    let response = connection
-        .disclosures()
-        .count_disclosures(call(wire::CountDisclosuresRequest {}))
-        .await;
-    let counts = response
-        .map_err(|status| connection.failure(status))?
-        .into_inner()
-        .counts;
+    let mut counts = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = wire::CountDisclosuresRequest {
+            page_size: PAGE_ITEMS,
+            page_token,
+        };
+        let response = connection.disclosures().count_disclosures(call(request)).await;
+        let response = response.map_err(|status| connection.failure(status))?.into_inner();
+        counts.extend(response.counts);
+        page_token = response.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
     let row = |count: wire::DisclosureCount| {
         let wire::DisclosureCount {
             agency_id,

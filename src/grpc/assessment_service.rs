@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use crate::domain::id::IndicatorId;
 use crate::hub::Hub;
+use crate::hub::assess::Assessed;
 
 use super::server::assessment_service_server::AssessmentService;
 use super::{access, convert, status, wire};
@@ -36,10 +37,15 @@ impl AssessmentService for Service {
         let caller = access::caller(&request)?;
         let wire::ListAssessmentsRequest { indicator_id } = request.into_inner();
         let id = convert::id::<IndicatorId>("indicator_id", &indicator_id).map_err(status::invalid)?;
-        let (assessments, corroboration) = self.hub.assessments(&caller, id).map_err(status::from_hub)?;
+        let Assessed {
+            assessments,
+            truncated,
+            corroboration,
+        } = self.hub.assessments(&caller, id).map_err(status::from_hub)?;
         Ok(Response::new(wire::ListAssessmentsResponse {
             assessments: assessments.iter().map(convert::assessment).collect(),
             corroboration: Some(convert::corroboration(corroboration)),
+            truncated,
         }))
     }
 }

@@ -28,10 +28,18 @@ impl DisclosureService for Service {
         request: Request<wire::CountDisclosuresRequest>,
     ) -> Result<Response<wire::CountDisclosuresResponse>, Status> {
         let caller = access::caller(&request)?;
-        let wire::CountDisclosuresRequest {} = request.into_inner();
-        let counts = self.hub.count_disclosures(&caller).map_err(status::from_hub)?;
-        let counts = counts.into_iter().map(convert::disclosure_count).collect();
-        Ok(Response::new(wire::CountDisclosuresResponse { counts }))
+        let wire::CountDisclosuresRequest { page_size, page_token } = request.into_inner();
+        let page_items = match page_size {
+            0 => PAGE_ITEMS_MAX,
+            size => page_items(size, PAGE_ITEMS_MAX)?,
+        };
+        let token = page_token_bytes(&page_token)?;
+        let page = self.hub.count_disclosures(&caller, page_items, token.as_deref()).await;
+        let (counts, next) = page.map_err(status::from_hub)?;
+        Ok(Response::new(wire::CountDisclosuresResponse {
+            counts: counts.into_iter().map(convert::disclosure_count).collect(),
+            next_page_token: next.map(|token| URL_SAFE_NO_PAD.encode(token)).unwrap_or_default(),
+        }))
     }
 
     async fn list_disclosures(
@@ -42,7 +50,7 @@ impl DisclosureService for Service {
         let wire::ListDisclosuresRequest { page_size, page_token } = request.into_inner();
         let page_items = page_items(page_size, PAGE_ITEMS_MAX)?;
         let token = page_token_bytes(&page_token)?;
-        let page = self.hub.disclosures(&caller, page_items, token.as_deref());
+        let page = self.hub.disclosures(&caller, page_items, token.as_deref()).await;
         let (disclosures, next) = page.map_err(status::from_hub)?;
         Ok(Response::new(wire::ListDisclosuresResponse {
             disclosures: disclosures.into_iter().map(convert::disclosure).collect(),

@@ -14,8 +14,24 @@ use super::query::{require_reader, viewer};
 use super::sequencer::Verdict;
 use super::views::Views;
 use super::views::indicators::RecordIndex;
-use super::views::sharing::ASSESSMENTS_PER_INDICATOR_MAX;
 use super::{Caller, Hub};
+
+/// Most assessments in one answer.
+pub const ASSESSMENTS_MAX: usize = 1_000;
+
+/// Bytes of their texts in one answer.
+pub const ASSESSMENTS_BYTES_MAX: usize = 2 << 20;
+
+/// What is known of one indicator's assessments.
+#[derive(Debug)]
+pub struct Assessed {
+    /// Oldest first; at most [`ASSESSMENTS_MAX`] of [`ASSESSMENTS_BYTES_MAX`].
+    pub assessments: Vec<Assessment>,
+    /// Whether there are more.
+    pub truncated: bool,
+    /// What all of them amount to, and those of other indicators of the observable.
+    pub corroboration: Corroboration,
+}
 
 /// What the sources of one observable amount to, from what one viewer may see and nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -32,6 +48,7 @@ impl Hub {
     pub async fn assess(&self, caller: &Caller, assessment: Assessment) -> Result<Assessment, HubError> {
         caller.require(Role::Publisher)?;
         assessment.check()?;
+        self.shared.quotas.take_items(caller.member, 1)?;
         let (member, actor, now) = (caller.member, caller.actor(), self.now());
         self.sequencer
             .of(member)
@@ -41,13 +58,6 @@ impl Hub {
                 let version = views.indicators.record(index).current;
                 if views.indicators.class(version).publisher == member {
                     let reason = "is your own: revise or retract it instead".into();
-                    return Err(HubError::Conflict {
-                        field: "indicator_id",
-                        reason,
-                    });
-                }
-                if views.sharing.assessments(index).len() >= ASSESSMENTS_PER_INDICATOR_MAX {
-                    let reason = "has as many assessments as are kept".into();
                     return Err(HubError::Conflict {
                         field: "indicator_id",
                         reason,
@@ -71,11 +81,7 @@ impl Hub {
     }
 
     /// The assessments of an indicator that the caller sees, oldest first, and what they amount to.
-    pub fn assessments(
-        &self,
-        caller: &Caller,
-        indicator: IndicatorId,
-    ) -> Result<(Vec<Assessment>, Corroboration), HubError> {
+    pub fn assessments(&self, caller: &Caller, indicator: IndicatorId) -> Result<Assessed, HubError> {
         require_reader(caller)?;
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
@@ -86,8 +92,28 @@ impl Hub {
             .iter()
             .filter(|assessment| assessment.is_visible_to(viewer));
         let observable = views.indicators.record(index).observable;
-        Ok((seen.cloned().collect(), corroboration(&views, viewer, observable)))
+        // Only what the viewer sees is counted, so where the answer ends tells of nothing else.
+        let mut bytes = 0;
+        let fits = |assessment: &&Assessment| {
+            bytes += text_bytes(assessment);
+            bytes <= ASSESSMENTS_BYTES_MAX
+        };
+        let all = seen.clone().count();
+        let assessments: Vec<_> = seen.take(ASSESSMENTS_MAX).take_while(fits).cloned().collect();
+        Ok(Assessed {
+            truncated: assessments.len() < all,
+            assessments,
+            corroboration: corroboration(&views, viewer, observable),
+        })
     }
+}
+
+fn text_bytes(assessment: &Assessment) -> usize {
+    let review = assessment.claim_review.as_ref();
+    let review = review.map_or(0, |review| {
+        review.url().len() + review.rating().len() + review.claim().len()
+    });
+    assessment.note.as_str().len() + review
 }
 
 /// Counts the sources of an observable that `viewer` sees: the earliest publisher, publishers that say they saw it themselves, and

@@ -2,6 +2,9 @@
 //! written to the log before it is delivered, once for each indicator and agency, so the record is never short of what was shown.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
 
 use crate::domain::id::{IndicatorId, MemberId, Timestamp};
 use crate::domain::member::MemberKind;
@@ -20,7 +23,10 @@ use super::{Caller, Hub};
 /// Most crossings in one entry.
 const CROSSINGS_PER_ENTRY_MAX: usize = 1_000;
 
-/// Most crossings on one page.
+/// Crossings looked at under one hold of the views' lock.
+const CROSSINGS_PER_HOLD_MAX: usize = 8_192;
+
+/// Most crossings, or counts of them, on one page.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
 
 /// How many indicators of one publisher crossed to one agency in one month.
@@ -93,22 +99,26 @@ impl Hub {
             .await
     }
 
-    /// Counts of all crossings by agency, publisher, month, and for the caller's own by campaign. For every member: who took part
-    /// can count.
-    pub fn count_disclosures(&self, caller: &Caller) -> Result<Vec<DisclosureCount>, HubError> {
-        let views = self.shared.read();
-        viewer(&views, caller)?;
+    /// Counts of all crossings by agency, publisher, month, and for the caller's own by campaign, from where the token says; and the
+    /// token of the next page. For every member: who took part can count.
+    pub async fn count_disclosures(
+        &self,
+        caller: &Caller,
+        page_items: usize,
+        token: Option<&[u8]>,
+    ) -> Result<(Vec<DisclosureCount>, Option<Bytes>), HubError> {
+        let (binding, start) = self.page(caller, b"disclosure counts", token)?;
         let mut counts = BTreeMap::<(MemberId, MemberId, String, String), u64>::new();
-        for disclosure in views.sharing.disclosures() {
-            let (publisher, campaign) = origin(&views, disclosure);
-            let campaign = if publisher == caller.member {
-                campaign.to_owned()
-            } else {
-                String::new()
-            };
-            *counts
-                .entry((disclosure.agency, publisher, month(disclosure.at), campaign))
-                .or_default() += 1;
+        let mut next = Some(0);
+        while let Some(from) = next {
+            next = self.each_disclosure(caller, from, |views, _, disclosure| {
+                let (publisher, campaign) = origin(views, disclosure);
+                let campaign = if publisher == caller.member { campaign } else { "" };
+                let key = (disclosure.agency, publisher, month(disclosure.at), campaign.to_owned());
+                *counts.entry(key).or_default() += 1;
+                ControlFlow::Continue(())
+            })?;
+            tokio::task::yield_now().await;
         }
         let count = |((agency, publisher, month, campaign), indicators)| DisclosureCount {
             agency,
@@ -117,59 +127,89 @@ impl Hub {
             month,
             indicators,
         };
-        Ok(counts.into_iter().map(count).collect())
+        let rows = counts.len();
+        let end = start.saturating_add(page_items);
+        let page = counts.into_iter().skip(start).take(page_items).map(count).collect();
+        Ok((page, (end < rows).then(|| self.page_token(end, &binding))))
     }
 
     /// The crossings of the caller's own indicators, in the order of the log, and the token of the next page.
-    pub fn disclosures(
+    pub async fn disclosures(
         &self,
         caller: &Caller,
         page_items: usize,
         token: Option<&[u8]>,
-    ) -> Result<(Vec<DisclosureCard>, Option<bytes::Bytes>), HubError> {
+    ) -> Result<(Vec<DisclosureCard>, Option<Bytes>), HubError> {
         require_reader(caller)?;
-        let binding = Binding::new(caller.member, b"disclosures");
+        let (binding, start) = self.page(caller, b"disclosures", token)?;
+        let mut page = Vec::new();
+        let mut more = None;
+        let mut next = Some(start);
+        while let Some(from) = next {
+            next = self.each_disclosure(caller, from, |views, place, disclosure| {
+                if origin(views, disclosure).0 != caller.member {
+                    return ControlFlow::Continue(());
+                }
+                if page.len() == page_items {
+                    // One more than a page holds, so that the last page says that it is the last.
+                    more = Some(place);
+                    return ControlFlow::Break(());
+                }
+                page.push(card(views, disclosure));
+                ControlFlow::Continue(())
+            })?;
+            tokio::task::yield_now().await;
+        }
+        Ok((page, more.map(|place| self.page_token(place, &binding))))
+    }
+
+    /// Hands crossings to `look` from a place in their order on, under one hold of the lock. Gives the place to go on at.
+    fn each_disclosure(
+        &self,
+        caller: &Caller,
+        from: usize,
+        mut look: impl FnMut(&Views, usize, &Disclosure) -> ControlFlow<()>,
+    ) -> Result<Option<usize>, HubError> {
+        let views = self.shared.read();
+        viewer(&views, caller)?;
+        let all = views.sharing.disclosures();
+        let end = all.len().min(from.saturating_add(CROSSINGS_PER_HOLD_MAX));
+        for (place, disclosure) in all.iter().enumerate().take(end).skip(from) {
+            if look(&views, place, disclosure).is_break() {
+                return Ok(None);
+            }
+        }
+        Ok((end < all.len()).then_some(end))
+    }
+
+    /// What a page's tokens are bound to, and where it begins.
+    fn page(&self, caller: &Caller, what: &[u8], token: Option<&[u8]>) -> Result<(Binding, usize), HubError> {
+        let binding = Binding::new(caller.member, what);
         let refused = HubError::CursorRefused {
             field: "page_token",
             reason: "is none of this query's",
         };
-        let start = match token {
-            None => Position::default(),
-            Some(token) => {
-                let position = self.shared.sealer.open(token, &binding);
-                let position = position.filter(|position| self.shared.read().has_been_at(position));
-                position.ok_or(refused)?
-            }
+        let Some(token) = token else {
+            return Ok((binding, 0));
         };
-        let views = self.shared.read();
-        viewer(&views, caller)?;
-        let from = views
-            .sharing
-            .disclosures()
-            .iter()
-            .enumerate()
-            .skip(start.scanned as usize);
-        let mut own = from.filter(|(_, disclosure)| origin(&views, disclosure).0 == caller.member);
-        let page: Vec<_> = own.by_ref().take(page_items).collect();
-        let next = match (page.last(), own.next()) {
-            (Some((last, _)), Some(_)) => {
-                let goal = views.indicators.ordinal();
-                let position = Position {
-                    scanned: *last as u32 + 1,
-                    goal,
-                    run: views.runs.at(goal),
-                    ..Position::default()
-                };
-                Some(self.shared.sealer.seal(&position, &binding))
-            }
-            _ => None,
+        let position = self.shared.sealer.open(token, &binding);
+        let position = position.filter(|position| self.shared.read().has_been_at(position));
+        Ok((binding, position.ok_or(refused)?.scanned as usize))
+    }
+
+    fn page_token(&self, place: usize, binding: &Binding) -> Bytes {
+        let (goal, run) = {
+            let views = self.shared.read();
+            let goal = views.indicators.ordinal();
+            (goal, views.runs.at(goal))
         };
-        Ok((
-            page.into_iter()
-                .map(|(_, disclosure)| card(&views, disclosure))
-                .collect(),
-            next,
-        ))
+        let position = Position {
+            scanned: u32::try_from(place).unwrap_or(u32::MAX),
+            goal,
+            run,
+            ..Position::default()
+        };
+        self.shared.sealer.seal(&position, binding)
     }
 }
 

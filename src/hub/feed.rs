@@ -10,7 +10,8 @@
 //! - else nothing, so that nobody learns of what was never theirs.
 //!
 //! A pass has two **phases**: it scans once for what is not visible at `goal`, and then again for what is. So whoever comes back is
-//! told first of all what was taken back, however much else it missed. An empty mirror skips the first phase.
+//! told first of all what was taken back, however much else it missed; also where it comes back in the middle of a pass (`ahead`).
+//! An empty mirror skips the first phase.
 //!
 //! An earlier stream of a durable subscription may have brought what its cursor does not cover, because the program ended
 //! between the line and the cursor. Such an indicator is removed too where it is visible no more, though it was not at `base`.
@@ -30,6 +31,7 @@
 mod pass;
 mod plan;
 
+mod ahead;
 pub(super) mod alike;
 mod filling;
 mod upserts;
@@ -56,6 +58,7 @@ use super::views::indicators::Indicators;
 use super::views::roster::MemberRecord;
 use super::views::sight::Span;
 use super::{Caller, Hub};
+use ahead::Looking;
 use alike::Question;
 use filling::{Filling, InHand};
 use pass::Pass;
@@ -126,6 +129,7 @@ pub struct Feed {
     head: watch::Receiver<u32>,
     announced_live: bool,
     filling: Filling,
+    looking: Looking,
     /// For filters that ask for what only bodies tell.
     bodies: AtHand,
     /// The touch at which bodies were missing.
@@ -213,6 +217,10 @@ impl Feed {
             head,
             announced_live: false,
             filling: Filling::default(),
+            looking: match position.is_settled() {
+                true => Looking::Done,
+                false => Looking::Due,
+            },
             bodies,
             short_at: 0,
             durable: None,
@@ -279,7 +287,8 @@ impl Feed {
     /// Has the bodies read that were missing. Those for an earlier place are not needed any more.
     async fn bring_bodies(&mut self) -> Result<(), HubError> {
         let missing = self.bodies.take_missing();
-        if std::mem::replace(&mut self.short_at, self.position.scanned) != self.position.scanned {
+        let place = self.place();
+        if std::mem::replace(&mut self.short_at, place) != place {
             self.bodies.forget();
         }
         self.hub.bring(&mut self.bodies, missing).await
@@ -317,9 +326,7 @@ impl Feed {
         }
         let hub = self.hub.clone();
         let views = hub.shared.read();
-        let member = views.roster.member(self.member);
-        let member = member.filter(|member| member.viewer().standing == Standing::Active);
-        let member = member.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))?;
+        let member = reading(&views, self.member)?;
         let indicators = &views.indicators;
         self.filling.take_apart();
         let Some(question) = self.question(indicators, member) else {
@@ -348,7 +355,8 @@ impl Feed {
         let is_alone = self.hub.shared.feeds_open.load(Ordering::Relaxed) < 2;
         let is_idle = position.is_settled() && position.goal == head;
         let is_first = position.goal == 0 || !position.is_settled() && position.base == 0;
-        let has_own_past = position.again || position.owed || !self.filling.is_new();
+        let is_ahead = !matches!(self.looking, Looking::Done);
+        let has_own_past = is_ahead || position.again || position.owed || !self.filling.is_new();
         let base = if position.is_settled() {
             position.goal
         } else {
@@ -368,14 +376,15 @@ impl Feed {
     fn work(&mut self, views: &Views, member: &MemberRecord) -> Step {
         let indicators = &views.indicators;
         let mut steps_left = self.limits.touches_per_hold_max;
+        if let Some(step) = self.look_ahead(indicators, member, &mut steps_left) {
+            return step;
+        }
         loop {
             if self.position.is_settled() {
                 if self.position.goal == indicators.ordinal() {
                     return self.live(indicators, member);
                 }
-                self.position.run = views.runs.at(indicators.ordinal());
-                self.begin_pass(indicators, member);
-                self.filling.close();
+                self.begin_pass(views, member);
             }
             let pass = Pass::new(
                 (indicators, &self.bodies),
@@ -449,10 +458,13 @@ impl Feed {
         }
     }
 
-    fn begin_pass(&mut self, indicators: &Indicators, member: &MemberRecord) {
+    fn begin_pass(&mut self, views: &Views, member: &MemberRecord) {
+        let indicators = &views.indicators;
+        self.filling.close();
         let position = &mut self.position;
         position.base = position.goal;
         position.goal = indicators.ordinal();
+        position.run = views.runs.at(position.goal);
         position.again = std::mem::take(&mut position.owed);
         // An empty mirror has nothing to lose.
         position.phase = match position.base == 0 && earlier(&self.durable).is_empty() {
@@ -468,6 +480,13 @@ impl Feed {
         );
         position.scanned = pass.start();
     }
+}
+
+/// The member, if it may read.
+fn reading(views: &Views, member: MemberId) -> Result<&MemberRecord, HubError> {
+    let record = views.roster.member(member);
+    let record = record.filter(|record| record.viewer().standing == Standing::Active);
+    record.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))
 }
 
 /// What earlier streams may have brought; nothing where the feed is not durable.

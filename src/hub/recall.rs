@@ -260,7 +260,12 @@ fn scan(
 ) -> (BTreeMap<RecordIndex, Timestamp>, Option<u32>) {
     let mut found = BTreeMap::new();
     // Before the least that is proven everything is confirmed.
-    let Some(proven) = views.subscriptions.all().map(|(_, one)| one.applied()).min() else {
+    let Some(proven) = views
+        .subscriptions
+        .all()
+        .map(|(_, one)| one.applied_of(publisher))
+        .min()
+    else {
         return (found, None);
     };
     let mut pairs = 0;

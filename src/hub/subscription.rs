@@ -56,6 +56,8 @@ struct Reach {
     sent: u32,
     /// What the client proves with the newest cursor that it was given.
     proven: u32,
+    /// No recall before this touch was left to confirm when it was last asked: what is past does not change while the stream is open.
+    settled: u32,
     ending: Option<Ending>,
 }
 
@@ -339,8 +341,17 @@ impl Hub {
             reason: "is not a cursor of this subscription",
         })?;
         let proven = position.proven();
-        let mut confirmed = views.others(bodies).outstanding(key, subscription, proven);
-        Ok(confirmed.next().map(|_| proven))
+        let stream = self.shared.streams.find(key);
+        let settled = stream.as_ref().map(|stream| stream.reach().settled).unwrap_or_default();
+        let others = views.others(bodies);
+        let mut confirmed = others.outstanding_since(key, subscription, settled, proven);
+        let is_wanted = confirmed.next().is_some();
+        // Where a body is missing the answer does not count, and the question is asked again.
+        if let Some(stream) = stream.filter(|_| !is_wanted && !bodies.is_short()) {
+            let mut reach = stream.reach();
+            reach.settled = reach.settled.max(proven);
+        }
+        Ok(is_wanted.then_some(proven))
     }
 
     /// The durable subscriptions of the caller's member; an admin's are everybody's.

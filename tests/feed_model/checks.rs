@@ -103,14 +103,20 @@ impl World<'_> {
         for at in 0..self.subscribers.len() {
             self.subscribers[at].open(self.stage.hub.hub(), 0)?;
             self.read(at, usize::MAX)?;
+            // A quiet feed gets a newer cursor with its heartbeat; whoever comes back gets one at once.
+            self.subscribers[at].connect(self.stage.hub.hub(), 0)?;
+            self.read(at, usize::MAX)?;
+            self.subscribers[at].acknowledge(self.stage.hub.hub())?;
             self.stage.counts.decisions += self.oracle.items.len() as u64;
         }
-        Ok(())
+        self.check_recalls()?;
+        self.check_confirmed()
     }
 
     /// Nothing of this history stays visible to members that join later: all is retracted but what expires far ahead of them.
     pub(super) fn clean_up(mut self) {
-        self.subscribers.clear();
+        let hub = self.stage.hub.hub();
+        self.subscribers.drain(..).for_each(|subscriber| subscriber.end(hub));
         let removed = |owner: usize| self.oracle.members[owner].standing == Standing::Removed;
         let mut live = self
             .oracle

@@ -64,14 +64,17 @@ pub struct Oracle {
 impl Oracle {
     /// The policy, rule by rule.
     pub fn sees(&self, viewer: usize, item: &Item) -> bool {
-        let (member, terms) = (&self.members[viewer], &item.said.terms);
+        let member = &self.members[viewer];
         // 1. A suspended or removed member sees nothing. An owner sees its own.
         if member.standing != Standing::Active {
             return false;
         }
-        if item.owner == viewer {
-            return true;
-        }
+        item.owner == viewer || self.is_open_to(viewer, item)
+    }
+
+    /// The rules for those who do not own it.
+    pub(super) fn is_open_to(&self, viewer: usize, item: &Item) -> bool {
+        let (member, terms) = (&self.members[viewer], &item.said.terms);
         let invited = match item.state {
             // 2. Retracted or expired: the owner alone. Embargoed: those that the embargo names.
             State::Retracted | State::Expired => false,

@@ -69,6 +69,7 @@ fn subscribe(batch_items: usize) -> Step {
         wish: Wish::Everything,
         batch_items,
         hold_touches: 4_096,
+        durable: false,
     }
 }
 
@@ -162,5 +163,48 @@ fn a_reader_who_was_away_is_not_told_of_a_retraction_after_its_time() {
             group: 0,
             member: READER,
         },
+    ]);
+}
+
+/// Who comes back in the middle of a long pass is told first what was taken back since it began, whatever is left of the pass.
+#[test]
+fn a_reader_in_the_middle_of_a_pass_is_told_first_what_was_taken_back() {
+    let durable = Step::Subscribe {
+        member: READER,
+        wish: Wish::Everything,
+        batch_items: 1,
+        hold_touches: 4_096,
+        durable: true,
+    };
+    let back = Step::Return { subscriber: 0, lost: 1 };
+    check([
+        publish([named(0), named(1), named(2), named(3)]),
+        durable.clone(),
+        READ,
+        READ,
+        back.clone(),
+        Step::Retract { item: 0 },
+        // It was given out, and the cursor after it was not stored.
+        Step::Retract { item: 1 },
+        READ,
+    ]);
+    // What goes with a right comes back with it, though no touch tells.
+    let leave = Step::Leave {
+        group: 0,
+        member: READER,
+    };
+    let join = Step::Join {
+        group: 0,
+        member: READER,
+    };
+    check([
+        publish([grouped(0), named(1), named(2), named(3)]),
+        durable,
+        READ,
+        READ,
+        back,
+        leave,
+        READ,
+        join,
     ]);
 }

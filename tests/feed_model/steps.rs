@@ -96,6 +96,12 @@ pub enum Step {
         wish: Wish,
         batch_items: usize,
         hold_touches: u32,
+        /// Under a name: the hub tells publishers what it may hold.
+        durable: bool,
+    },
+    /// A durable subscriber confirms what it has read.
+    Acknowledge {
+        subscriber: usize,
     },
     /// A subscriber comes back, having lost its last `lost` batches.
     Return {
@@ -168,7 +174,8 @@ fn step(random: &mut StdRng) -> Step {
             subscriber: number,
             lost: random.random_range(0..3),
         },
-        800..950 => Step::Read {
+        800..840 => Step::Acknowledge { subscriber: number },
+        840..950 => Step::Read {
             subscriber: number,
             batches: random.random_range(1..4),
         },
@@ -189,6 +196,7 @@ fn blink(random: &mut StdRng) -> [Step; 5] {
         wish: Wish::Everything,
         batch_items: 1,
         hold_touches: 4_096,
+        durable: random.random_bool(0.5),
     };
     let leave = Step::Leave { group, member };
     [subscribe, read.clone(), leave, read, Step::Join { group, member }]
@@ -211,6 +219,7 @@ fn subscribe(random: &mut StdRng) -> Step {
         },
         batch_items: [1, 1, 2, 3, 512][random.random_range(0..5)],
         hold_touches: [1, 2, 4_096][random.random_range(0..3)],
+        durable: random.random_bool(0.6),
     }
 }
 

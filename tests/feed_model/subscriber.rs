@@ -10,12 +10,16 @@ use clearinghouse::domain::indicator::State;
 use clearinghouse::domain::member::{MemberKind, Standing};
 use clearinghouse::domain::observable::Kind;
 use clearinghouse::domain::policy::Release;
+use clearinghouse::domain::subscription::SubscriptionName;
 use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::feed::{Batch, Feed, Limits, RemovalReason};
+use clearinghouse::hub::recall::Holder;
 use clearinghouse::hub::{Caller, Hub, Sighting};
 use clearinghouse::log::entry::decode_indicator;
 
+use super::holdings::Holdings;
 use super::hub_support::TestHub;
+use super::hub_support::waiting::wait;
 use super::oracle::{Oracle, digest};
 use super::steps::{CONFIDENCES, Wish};
 
@@ -31,8 +35,12 @@ pub struct Subscriber {
     limits: Limits,
     feed: Option<Feed>,
     mirror: Mirror,
-    /// The last cursors, newest last, each with the mirror that belongs to it.
-    kept: Vec<(Bytes, Mirror)>,
+    /// The last cursors, newest last, each with the mirror that belongs to it and the number of its batch.
+    kept: Vec<(Bytes, Mirror, u64)>,
+    /// Of a durable subscription: its name, and what it may hold.
+    name: Option<SubscriptionName>,
+    pub books: Option<Holdings>,
+    has_come_back: bool,
 }
 
 /// What a read came to.
@@ -57,21 +65,87 @@ impl Subscriber {
             },
             feed: None,
             mirror: Mirror::new(),
-            kept: vec![(Bytes::new(), Mirror::new())],
+            kept: vec![(Bytes::new(), Mirror::new(), 0)],
+            name: None,
+            books: None,
+            has_come_back: false,
         }
+    }
+
+    /// The same, durable under a name.
+    pub fn durable(self, name: SubscriptionName) -> Subscriber {
+        Subscriber {
+            name: Some(name),
+            books: Some(Holdings::default()),
+            ..self
+        }
+    }
+
+    /// Whether a recall names this subscriber.
+    pub fn is_named(&self, holder: &Holder) -> bool {
+        holder.member == self.caller.member && self.name.as_ref() == Some(&holder.subscription)
     }
 
     /// Connects, if it is not connected, with the cursor before the last `lost` ones.
     pub fn open(&mut self, hub: &Hub, lost: usize) -> Result<(), String> {
-        if self.feed.is_some() {
+        match self.feed {
+            Some(_) => Ok(()),
+            None => self.connect(hub, lost),
+        }
+    }
+
+    /// Connects anew; where a durable stream is open, the new one takes over.
+    pub fn connect(&mut self, hub: &Hub, lost: usize) -> Result<(), String> {
+        self.kept.truncate(self.kept.len().saturating_sub(lost).max(1));
+        let (cursor, mirror, batch) = self.kept.last().cloned().unwrap_or_default();
+        self.mirror = mirror;
+        let wanted = filter(self.wish);
+        let feed = match &self.name {
+            None => hub.subscribe_within(&self.caller, wanted, &cursor, self.limits),
+            Some(name) => wait(hub.subscribe_durable_within(&self.caller, name.clone(), wanted, &cursor, self.limits)),
+        };
+        match feed {
+            Ok(feed) => self.feed = Some(feed),
+            // A durable subscription is an entry, and an inactive member writes none.
+            Err(HubError::Unauthenticated(_)) if self.name.is_some() => {
+                self.feed = None;
+                return Ok(());
+            }
+            Err(error) => return Err(format!("subscribe: {error}")),
+        }
+        if let Some(books) = &mut self.books {
+            books.come_back(batch);
+            self.has_come_back = true;
+        }
+        Ok(())
+    }
+
+    /// Confirms what was read last.
+    pub fn acknowledge(&mut self, hub: &Hub) -> Result<(), String> {
+        let (Some(name), Some(books), Some((cursor, _, batch))) = (&self.name, &mut self.books, self.kept.last())
+        else {
+            return Ok(());
+        };
+        if cursor.is_empty() {
             return Ok(());
         }
-        self.kept.truncate(self.kept.len().saturating_sub(lost).max(1));
-        let (cursor, mirror) = self.kept.last().cloned().unwrap_or_default();
-        self.mirror = mirror;
-        let feed = hub.subscribe_within(&self.caller, filter(self.wish), &cursor, self.limits);
-        self.feed = Some(feed.map_err(|error| format!("subscribe: {error}"))?);
+        let confirmed = wait(hub.acknowledge(&self.caller, name.clone(), cursor));
+        confirmed.map_err(|error| format!("acknowledge: {error}"))?;
+        books.confirm(*batch);
         Ok(())
+    }
+
+    /// Ends a durable subscription for good.
+    pub fn end(self, hub: &Hub) {
+        drop(self.feed);
+        if let Some(name) = self.name {
+            // One of a member that never was active since was never made.
+            drop(wait(hub.drop_subscription(
+                &self.caller,
+                self.caller.agent.clone(),
+                name,
+            )));
+        }
     }
 
     pub fn close(&mut self) {
@@ -84,6 +158,11 @@ impl Subscriber {
             return Ok(Read::Closed);
         };
         let active = oracle.members[self.member].standing == Standing::Active;
+        if let Some(books) = self.books.as_mut().filter(|_| std::mem::take(&mut self.has_come_back)) {
+            let (member, wish) = (self.member, self.wish);
+            let due = oracle.mirror(member, wish);
+            books.owe_first(|id| due.contains_key(&id));
+        }
         let batch = match hub.next_now(feed) {
             Some(Err(HubError::Unauthenticated(_))) if !active => {
                 self.feed = None;
@@ -131,6 +210,8 @@ impl Subscriber {
             live: _,
         } = batch;
         let mut ids = BTreeSet::new();
+        let sent: Vec<_> = upserts.iter().map(|release| release.body().id).collect();
+        let taken: Vec<_> = removals.iter().map(|(id, _)| *id).collect();
         if upserts.len() + removals.len() > self.limits.batch_items_max {
             return Err("a batch is over its limit".into());
         }
@@ -149,7 +230,11 @@ impl Subscriber {
             }
             self.mirror.remove(&id);
         }
-        self.kept.push((cursor, self.mirror.clone()));
+        let number = match &mut self.books {
+            None => 0,
+            Some(books) => books.hand_out(&sent, &taken)?,
+        };
+        self.kept.push((cursor, self.mirror.clone(), number));
         if self.kept.len() > KEPT_MAX {
             self.kept.remove(0);
         }

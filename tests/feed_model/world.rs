@@ -6,6 +6,7 @@ use clearinghouse::domain::handling::Handling;
 use clearinghouse::domain::id::{IndicatorId, Timestamp};
 use clearinghouse::domain::indicator::{Confidence, Content, State};
 use clearinghouse::domain::member::Standing;
+use clearinghouse::domain::subscription::SubscriptionName;
 use clearinghouse::domain::violation::Violation;
 use clearinghouse::hub::Caller;
 use clearinghouse::hub::error::HubError;
@@ -15,6 +16,7 @@ use tokio::runtime::Runtime;
 use super::hub_support::waiting::wait;
 use super::hub_support::{self, TestHub, drafts};
 use super::oracle::{Item, Member, Oracle, Said, Terms};
+use super::recalls::Taken;
 use super::steps::{CAMPAIGNS, CONFIDENCES, Draft, LAST, MEMBERS_MAX, Step, TAGS, VALUES, WISHES};
 use super::subscriber::{Read, Subscriber};
 
@@ -30,6 +32,8 @@ pub struct Counts {
     pub changes: u64,
     pub reconnections: u64,
     pub restarts: u64,
+    /// Pairs of an indicator that was taken back and a subscription that may hold it.
+    pub recalls: u64,
 }
 
 /// A hub on which histories run one after the other. None sees the indicators of the one before.
@@ -48,6 +52,8 @@ pub(super) struct World<'a> {
     pub oracle: Oracle,
     pub callers: Vec<Caller>,
     pub subscribers: Vec<Subscriber>,
+    /// What narrower handling took from whom.
+    pub taken: Taken,
 }
 
 impl Stage {
@@ -71,6 +77,7 @@ impl Stage {
             oracle: Oracle::default(),
             callers: Vec::new(),
             subscribers: Vec::new(),
+            taken: Taken::new(),
         };
         for (number, step) in steps.iter().enumerate() {
             let done = world.step(step);
@@ -87,9 +94,14 @@ impl Stage {
 impl World<'_> {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         self.act(step)?;
+        self.check_recalls()?;
         let read_only = matches!(
             step,
-            Step::Read { .. } | Step::Drop { .. } | Step::Subscribe { .. } | Step::Return { .. }
+            Step::Read { .. }
+                | Step::Drop { .. }
+                | Step::Subscribe { .. }
+                | Step::Return { .. }
+                | Step::Acknowledge { .. }
         );
         if read_only {
             return Ok(());
@@ -148,17 +160,26 @@ impl World<'_> {
             wish,
             batch_items,
             hold_touches,
+            durable,
         } = step
         {
             if let Some(member) = wrap(*member, self.callers.len()) {
                 let caller = self.callers[member].clone();
                 let mut subscriber = Subscriber::new(member, caller, *wish, *batch_items, *hold_touches);
+                if *durable {
+                    let name = format!("subscriber-{}", self.subscribers.len());
+                    subscriber = subscriber.durable(SubscriptionName::parse("name", &name).expect("a name"));
+                }
                 subscriber.open(self.stage.hub.hub(), 0)?;
                 self.subscribers.push(subscriber);
             }
             return Ok(());
         }
-        let (Step::Return { subscriber, .. } | Step::Read { subscriber, .. } | Step::Drop { subscriber }) = step else {
+        let (Step::Return { subscriber, .. }
+        | Step::Read { subscriber, .. }
+        | Step::Drop { subscriber }
+        | Step::Acknowledge { subscriber }) = step
+        else {
             return Ok(());
         };
         let count = self.subscribers.len();
@@ -173,9 +194,13 @@ impl World<'_> {
         match step {
             Step::Return { lost, .. } => {
                 self.stage.counts.reconnections += 1;
-                subscriber.close();
-                subscriber.open(self.stage.hub.hub(), *lost)
+                // What lost nothing comes back while its old stream is open yet.
+                if *lost > 0 || subscriber.books.is_none() {
+                    subscriber.close();
+                }
+                subscriber.connect(self.stage.hub.hub(), *lost)
             }
+            Step::Acknowledge { .. } => subscriber.acknowledge(self.stage.hub.hub()),
             Step::Read { batches, .. } => self.read(at, *batches),
             _ => {
                 subscriber.close();
@@ -306,6 +331,7 @@ impl World<'_> {
             return Ok(());
         };
         let (owner, id, revision) = self.owner_of(at);
+        let before = self.durable_viewers(at);
         let mut said = self.said(owner, draft);
         said.value = self.oracle.items[at].said.value;
         let Some(handling) = self.handling(&said.terms)? else {
@@ -329,6 +355,7 @@ impl World<'_> {
                 item.state = first_state(&said.terms);
                 item.said = said;
                 item.end = None;
+                self.note_taken(at, &before);
                 Ok(())
             }
             other => Err(format!("the revision came to {other:?}")),

@@ -16,7 +16,7 @@ use super::compare;
 use super::hub_support::drafts::{self, Rules};
 use super::hub_support::waiting::{poll_now, wait};
 use super::hub_support::{TestHub, runtime};
-use super::script::{Common, Hidden, Observation, Other, Script, Secret, Shown, Step};
+use super::script::{Common, Hidden, Observation, Other, Script, Secret, Shown, Step, Streaming};
 use super::world::Stage;
 
 fn check(batch_items: usize, hold_touches: u32, steps: Vec<Step>) {
@@ -112,6 +112,57 @@ fn what_is_sent_again_does_not_tell_of_what_was_left_out() {
         2,
         4_096,
         vec![publish(0), publish(1), to_group, read_one, leave, retract, READ_ALL],
+    );
+}
+
+fn stream(what: Streaming) -> Step {
+    Step::Both(Common::Stream {
+        by: Some(Other::Research),
+        campaign: Some(1),
+        what,
+    })
+}
+
+/// That a holder confirms what others took back proves how far it has got; a publisher whose indicator is not concerned must not see
+/// the difference, or it would learn of the recalls of others.
+#[test]
+fn a_recall_does_not_tell_what_its_holders_confirmed_to_others() {
+    let secret = in_secret(Secret::Publish {
+        by: Other::Government,
+        value: 1,
+        campaign: 1,
+        hidden: Hidden::NamedAnother,
+        copies: 1,
+        request: 0,
+    });
+    let publish = Step::Both(Common::OwnPublish {
+        value: 0,
+        campaign: 1,
+        request: 0,
+        released: true,
+    });
+    let out_of_its_filter = Step::Both(Common::OwnRevise {
+        item: 0,
+        campaign: 0,
+        narrows: false,
+    });
+    let retract_in_secret = in_secret(Secret::Retract { item: 0 });
+    let retract = Step::Both(Common::OwnRetract { item: 0 });
+    let recalls = Step::Both(Common::Observe(Observation::Recalls));
+    check(
+        3,
+        4_096,
+        vec![
+            publish,
+            secret,
+            stream(Streaming::Read),
+            out_of_its_filter,
+            retract_in_secret,
+            stream(Streaming::Read),
+            stream(Streaming::Acknowledge),
+            retract,
+            recalls,
+        ],
     );
 }
 

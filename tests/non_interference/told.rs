@@ -72,7 +72,7 @@ impl World<'_> {
     pub(super) fn crossings(&mut self) {
         let mut token: Option<Bytes> = None;
         loop {
-            let page = self.hub().disclosures(&self.observer, 2, token.as_deref());
+            let page = wait(self.hub().disclosures(&self.observer, 2, token.as_deref()));
             let (cards, next) = page.expect("the observer may ask for its crossings");
             self.tell("crossings", (cards, next.as_ref().map(Bytes::len)));
             match next {
@@ -80,8 +80,8 @@ impl World<'_> {
                 None => break,
             }
         }
-        let counts = self.hub().count_disclosures(&self.observer);
-        let counts = counts.expect("the observer may count crossings");
+        let counts = wait(self.hub().count_disclosures(&self.observer, usize::MAX, None));
+        let (counts, _) = counts.expect("the observer may count crossings");
         let me = self.observer.member;
         let others = counts.iter().filter(|count| count.publisher != me);
         let named: Vec<_> = others
@@ -128,7 +128,10 @@ impl World<'_> {
     pub(super) fn try_reactions(&mut self) {
         let nobody = IndicatorId(Uuid::now_v7());
         let id = self.secret.last().map_or(nobody, |held| held.id);
-        let listed = self.hub().assessments(&self.observer, id).map(|(all, _)| all.len());
+        let listed = self
+            .hub()
+            .assessments(&self.observer, id)
+            .map(|told| told.assessments.len());
         let assessed = wait(
             self.hub()
                 .assess(&self.observer, reaction(id, AssessmentVerdict::Disputes, true)),

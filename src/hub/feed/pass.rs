@@ -211,6 +211,21 @@ impl<'a> Pass<'a> {
         dealt
     }
 
+    /// What the touch `ordinal` took from a mirror in the middle of the pass `begun`, which ends where this one begins and may have sent
+    /// what stands before the touch `sent`; none where the mirror cannot have it. Also whether a right was lost with it: then nothing
+    /// tells of its return but a pass that sends everything again.
+    pub fn gone_since(&self, begun: &Pass<'_>, sent: u32, ordinal: u32) -> Option<(Change, bool)> {
+        let change = self.deal_with(ordinal).change?;
+        let record = self.indicators.record(self.indicators.touched(ordinal)?);
+        let at_base = record.at(self.base);
+        let was_in_mirror = record
+            .at(begun.base)
+            .is_some_and(|version| begun.sees(begun.at_base, version));
+        let was_sent = at_base.is_some_and(|version| version.ordinal < sent);
+        let owes = at_base.is_some_and(|version| self.lacks_right_to(version));
+        (was_in_mirror || was_sent || self.may_have_come_before(record)).then_some((change, owes))
+    }
+
     /// What was gathered before, in its newest version. An error where it may not be seen any more: whether something is owed
     /// because of that.
     pub fn refreshed(&self, gathered: &Gathered) -> Result<Gathered, bool> {

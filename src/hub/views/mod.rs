@@ -18,6 +18,7 @@ pub(super) mod storage;
 
 pub(super) mod sight;
 
+mod holding;
 pub(super) mod near;
 
 pub(super) mod recalls;

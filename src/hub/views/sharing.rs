@@ -7,9 +7,6 @@ use crate::domain::id::{MemberId, Timestamp};
 
 use super::indicators::RecordIndex;
 
-/// Most assessments kept of one indicator: with one for each member and verdict, it takes many members to reach it.
-pub const ASSESSMENTS_PER_INDICATOR_MAX: usize = 1_000;
-
 /// One crossing of an indicator from a member that is no government to one that is.
 #[derive(Clone, Copy, Debug)]
 pub struct Disclosure {
@@ -30,7 +27,7 @@ pub struct Sharing {
 }
 
 impl Sharing {
-    /// The assessments of an indicator, oldest first.
+    /// The assessments of an indicator, oldest first: one for each member and verdict at most.
     pub fn assessments(&self, record: RecordIndex) -> &[Assessment] {
         self.assessments.get(&record).map(Vec::as_slice).unwrap_or_default()
     }

@@ -2,6 +2,7 @@
 //! to say, with a release as proof.
 
 use crate::domain::filter::Filter;
+use crate::domain::id::MemberId;
 use crate::domain::member::{Standing, Viewer};
 use crate::domain::policy;
 
@@ -43,6 +44,11 @@ pub struct Sight<'a> {
 }
 
 impl Sight<'_> {
+    /// Whose an indicator is.
+    pub fn publisher(&self, record: Record<'_>) -> MemberId {
+        self.indicators.class(record.current).publisher
+    }
+
     /// Whether it saw the indicator at `moment`.
     pub fn saw_at(&self, record: Record<'_>, moment: u32) -> bool {
         let (Some(viewer), Some(version)) = (self.member.viewer_at(moment), record.at(moment)) else {
@@ -52,7 +58,7 @@ impl Sight<'_> {
     }
 
     /// Whether it could see the indicator at `moment`, whatever it asked for.
-    pub fn could_see_at(&self, record: &Record, moment: u32) -> bool {
+    pub fn could_see_at(&self, record: Record<'_>, moment: u32) -> bool {
         let (viewer, version) = (self.member.viewer_at(moment), record.at(moment));
         viewer.is_some_and(|viewer| version.is_some_and(|version| self.may_see(viewer, version)))
     }

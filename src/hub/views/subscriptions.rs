@@ -2,7 +2,7 @@
 //! visible to it at the moment that it has proven to have applied, and what was visible while a stream was open since; the
 //! indicators' and members' own history answers what that was. What cannot be known exactly is held too much, never too little.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::domain::agent::AgentName;
 use crate::domain::filter::Filter;
@@ -12,16 +12,11 @@ use crate::domain::subscription::SubscriptionName;
 use crate::log::entry::{Entry, Event};
 
 use super::at_hand::AtHand;
+use super::holding::{CONFIRMATIONS_MAX, Confirmation, Holding};
 use super::indicators::{Indicators, Record};
 use super::recalls::Recalls;
 use super::roster::Roster;
 use super::sight::{Sight, Span};
-
-/// Most spans of one subscription; past that, neighbours are joined, which makes what may be held more, never less.
-const SPANS_MAX: usize = 64;
-
-/// Confirmations remembered per subscription; older recalls no longer list it as confirmed.
-pub const CONFIRMATIONS_MAX: usize = 4_096;
 
 /// Whose subscription, and its name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -32,66 +27,6 @@ pub struct Key {
     pub agent: AgentName,
     /// The name within the agent.
     pub name: SubscriptionName,
-}
-
-/// What may be held.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Holding {
-    /// All changes before this moment are known to be applied: what was visible then may be held.
-    pub applied: u32,
-    /// What was visible then may have been received besides.
-    pub spans: Vec<Span>,
-}
-
-impl Holding {
-    /// Whether the indicator may have been held just before `touch`.
-    pub fn may_hold(&self, sight: &Sight<'_>, record: Record<'_>, touch: u32) -> bool {
-        if record.published_at() >= touch {
-            return false;
-        }
-        let mut spans = self.spans.iter().filter_map(|span| span.within(self.applied, touch));
-        (self.applied <= touch && sight.saw_at(record, self.applied))
-            || spans.any(|span| sight.saw_within(record, span))
-    }
-
-    /// Moves on to a proven moment. A mirror that goes back (a restored backup, or none at all) may still hold what it had.
-    fn prove(&mut self, applied: u32) {
-        if applied < self.applied {
-            self.push(Span {
-                from: self.applied,
-                to: self.applied,
-            });
-        }
-        self.applied = applied;
-        self.spans.retain_mut(|span| {
-            span.from = span.from.max(applied);
-            span.from <= span.to && span.to > applied
-        });
-    }
-
-    fn push(&mut self, span: Span) {
-        if span.to < span.from {
-            return;
-        }
-        let place = self.spans.partition_point(|other| other.from <= span.from);
-        self.spans.insert(place, span);
-        if self.spans.len() > SPANS_MAX {
-            let gap = |place: &usize| self.spans[place + 1].from.saturating_sub(self.spans[*place].to);
-            let nearest = (0..self.spans.len() - 1).min_by_key(gap).unwrap_or_default();
-            let next = self.spans.remove(nearest + 1);
-            self.spans[nearest].to = self.spans[nearest].to.max(next.to);
-        }
-    }
-}
-
-/// A move of the proven moment that confirmed a recall.
-pub struct Confirmation {
-    /// What may have been held before.
-    pub held: Holding,
-    /// Touches before this one are confirmed.
-    pub to: u32,
-    /// When.
-    pub at: Timestamp,
 }
 
 /// One durable subscription.
@@ -105,9 +40,12 @@ pub struct SubscriptionRecord {
     /// Set once it is no more: touches before this one still count.
     pub dropped_at: Option<u32>,
     held: Holding,
+    /// What the acknowledgements of the present stream proved besides, for each publisher whose recalls they confirmed. The others are
+    /// not told that it has got further: that it confirms something would tell them of recalls that are not theirs.
+    further: BTreeMap<MemberId, Holding>,
     /// The moment at which the present stream was opened; also after a crash, until the next one is.
     open_since: Option<u32>,
-    confirmations: VecDeque<Confirmation>,
+    confirmations: BTreeMap<MemberId, VecDeque<Confirmation>>,
 }
 
 impl SubscriptionRecord {
@@ -116,9 +54,14 @@ impl SubscriptionRecord {
         self.open_since.is_some()
     }
 
-    /// The moment before which all changes are known to be applied.
+    /// The moment before which all changes are known to be applied, whoever made them.
     pub fn applied(&self) -> u32 {
         self.held.applied
+    }
+
+    /// The moment before which all changes that a publisher made are known to be applied.
+    pub fn applied_of(&self, publisher: MemberId) -> u32 {
+        self.held_of(publisher).applied
     }
 
     /// What earlier streams may have brought since the proven moment.
@@ -128,11 +71,12 @@ impl SubscriptionRecord {
 
     /// Whether the change `touch` took the indicator back from this subscription and it has not confirmed that.
     pub fn is_outstanding(&self, sight: &Sight<'_>, record: Record<'_>, touch: u32) -> bool {
-        touch >= self.held.applied
+        let held = self.held_of(sight.publisher(record));
+        touch >= held.applied
             && self.dropped_at.is_none_or(|dropped_at| touch < dropped_at)
             && takes_back(sight, record, touch)
-            && (self.held.may_hold(sight, record, touch)
-                || self.open_span().is_some_and(|span| {
+            && (held.may_hold(sight, record, touch)
+                || self.open_span(held).is_some_and(|span| {
                     span.within(span.from, touch)
                         .is_some_and(|span| sight.saw_within(record, span))
                 }))
@@ -140,8 +84,8 @@ impl SubscriptionRecord {
 
     /// When it confirmed that the change `touch` took the indicator back from it; none if it did not, or never held it.
     pub fn confirmed_at(&self, sight: &Sight<'_>, record: Record<'_>, touch: u32) -> Option<Timestamp> {
-        let mut confirmations = self.confirmations.iter().rev();
-        let confirmation = confirmations.find(|one| {
+        let confirmations = self.confirmations.get(&sight.publisher(record))?;
+        let confirmation = confirmations.iter().rev().find(|one| {
             (one.held.applied..one.to).contains(&touch)
                 && takes_back(sight, record, touch)
                 && one.held.may_hold(sight, record, touch)
@@ -149,35 +93,59 @@ impl SubscriptionRecord {
         confirmation.map(|one| one.at)
     }
 
-    /// What the present stream may have brought, however far it has got.
-    fn open_span(&self) -> Option<Span> {
+    fn held_of(&self, publisher: MemberId) -> &Holding {
+        self.further.get(&publisher).unwrap_or(&self.held)
+    }
+
+    /// What the present stream may have brought beyond what is held, however far it has got.
+    fn open_span(&self, held: &Holding) -> Option<Span> {
         self.open_since.map(|since| Span {
-            from: since.max(self.held.applied),
+            from: since.max(held.applied),
             to: u32::MAX,
         })
     }
 
     fn close(&mut self, sent: u32, at: Timestamp) {
-        if let Some(from) = self.open_since.take() {
-            let from = from.max(self.held.applied);
-            self.held.push(Span { from, to: sent });
+        if let Some(since) = self.open_since.take() {
+            for held in std::iter::once(&mut self.held).chain(self.further.values_mut()) {
+                let from = since.max(held.applied);
+                held.push(Span { from, to: sent });
+            }
             self.changed_at = at;
         }
     }
 
-    /// Moves on to a proven moment and remembers it where `confirms` says that a recall lay between.
-    fn prove(&mut self, applied: u32, at: Timestamp, confirms: impl FnOnce(&SubscriptionRecord) -> bool) {
-        if applied > self.held.applied && confirms(self) {
-            let mut held = self.held.clone();
-            if let Some(open) = self.open_span() {
+    /// Remembers that `publishers` had recalls that are confirmed by a proof of `applied`.
+    fn confirm(&mut self, applied: u32, at: Timestamp, publishers: &BTreeSet<MemberId>) {
+        for publisher in publishers {
+            let mut held = self.held_of(*publisher).clone();
+            if let Some(open) = self.open_span(&held) {
                 held.push(Span { to: applied, ..open });
             }
-            self.confirmations.push_back(Confirmation { held, to: applied, at });
-            if self.confirmations.len() > CONFIRMATIONS_MAX {
-                self.confirmations.pop_front();
+            let confirmations = self.confirmations.entry(*publisher).or_default();
+            confirmations.push_back(Confirmation { held, to: applied, at });
+            if confirmations.len() > CONFIRMATIONS_MAX {
+                confirmations.pop_front();
             }
         }
+    }
+
+    /// Moves on with an acknowledgement, as far as those know whose recalls it confirmed.
+    fn acknowledge(&mut self, applied: u32, at: Timestamp, publishers: &BTreeSet<MemberId>) {
+        self.confirm(applied, at, publishers);
+        for publisher in publishers {
+            let mut held = self.held_of(*publisher).clone();
+            held.prove(applied);
+            self.further.insert(*publisher, held);
+        }
+    }
+
+    /// Moves to what the cursor proves that a stream is opened with, which is the same for all.
+    fn prove(&mut self, applied: u32, at: Timestamp, publishers: &BTreeSet<MemberId>) {
+        self.confirm(applied, at, publishers);
         self.held.prove(applied);
+        // All that the further proofs cover, the streams since had brought: it is in the spans.
+        self.further.clear();
     }
 }
 
@@ -187,7 +155,7 @@ fn takes_back(sight: &Sight<'_>, record: Record<'_>, touch: u32) -> bool {
     let Some(after) = record.at(touch + 1).filter(|version| version.ordinal == touch) else {
         return false;
     };
-    let is_own = sight.indicators.class(after).publisher == sight.member.id;
+    let is_own = sight.publisher(record) == sight.member.id;
     !is_own && (after.state == State::Retracted || sight.lost_by(record, touch))
 }
 
@@ -222,8 +190,19 @@ impl<'a> Others<'a> {
         subscription: &'a SubscriptionRecord,
         applied: u32,
     ) -> impl Iterator<Item = u32> + use<'a> {
+        self.outstanding_since(key, subscription, 0, applied)
+    }
+
+    /// Of them those at `since` or later.
+    pub fn outstanding_since(
+        self,
+        key: &Key,
+        subscription: &'a SubscriptionRecord,
+        since: u32,
+        applied: u32,
+    ) -> impl Iterator<Item = u32> + use<'a> {
         let sight = self.sight(key, subscription);
-        let recalled = self.recalls.since(subscription.held.applied).iter();
+        let recalled = self.recalls.since(subscription.held.applied.max(since)).iter();
         let touches = recalled
             .map(|recalled| recalled.touch)
             .take_while(move |touch| *touch < applied);
@@ -235,6 +214,17 @@ impl<'a> Others<'a> {
 }
 
 impl<'a> Others<'a> {
+    /// Whose recalls a proof of `applied` would confirm.
+    fn confirmed(self, key: &Key, subscription: &SubscriptionRecord, applied: u32) -> BTreeSet<MemberId> {
+        let touches = self.outstanding(key, subscription, applied);
+        touches.filter_map(|touch| self.publisher_at(touch)).collect()
+    }
+
+    fn publisher_at(self, touch: u32) -> Option<MemberId> {
+        let record = self.indicators.record(self.indicators.touched(touch)?);
+        Some(self.indicators.class(record.current).publisher)
+    }
+
     /// The same, but only those that the holder may know of: what became of an indicator after it left the member's sight is not the
     /// member's to know, though it may hold the indicator still.
     pub fn told(
@@ -249,7 +239,7 @@ impl<'a> Others<'a> {
                 .indicators
                 .touched(*touch)
                 .map(|index| self.indicators.record(index));
-            matches!((&sight, record), (Some(sight), Some(record)) if sight.could_see_at(&record, *touch))
+            matches!((&sight, record), (Some(sight), Some(record)) if sight.could_see_at(record, *touch))
         })
     }
 }
@@ -319,8 +309,8 @@ impl Subscriptions {
                 if let Some((key, subscription)) =
                     acting(name).and_then(|key| self.present.get_mut(&key).map(|found| (key, found)))
                 {
-                    let confirms = |one: &SubscriptionRecord| others.outstanding(&key, one, *applied).next().is_some();
-                    subscription.prove(*applied, entry.at, confirms);
+                    let publishers = others.confirmed(&key, subscription, *applied);
+                    subscription.acknowledge(*applied, entry.at, &publishers);
                 }
             }
             Event::SubscriptionDropped { member, agent, name } => {
@@ -343,14 +333,14 @@ impl Subscriptions {
             changed_at: at,
             dropped_at: None,
             held: Holding::default(),
+            further: BTreeMap::new(),
             open_since: None,
-            confirmations: VecDeque::new(),
+            confirmations: BTreeMap::new(),
         });
         // A stream that is still open here ended with a crash: it may have sent everything up to now.
         subscription.close(moment, at);
-        subscription.prove(applied, at, |one| {
-            others.outstanding(&key, one, applied).next().is_some()
-        });
+        let publishers = others.confirmed(&key, subscription, applied);
+        subscription.prove(applied, at, &publishers);
         subscription.open_since = Some(moment);
         subscription.changed_at = at;
     }
