@@ -147,6 +147,9 @@ async fn send_all(
 /// Number of the field `upserts` in `SubscribeResponse`.
 const UPSERTS: u32 = 1;
 
+/// What an indicator takes in a response besides its body, most often.
+const INDICATOR_BYTES_MORE: usize = 8;
+
 fn response(batch: Batch) -> Encoded {
     let Batch {
         upserts,
@@ -154,9 +157,13 @@ fn response(batch: Batch) -> Encoded {
         cursor,
         live,
     } = batch;
-    let mut response = Encoded::default();
+    let bytes: usize = upserts
+        .iter()
+        .map(|release| release.body().body.len() + INDICATOR_BYTES_MORE)
+        .sum();
+    let mut response = Encoded::with_capacity(bytes);
     for release in &upserts {
-        response.push_field(UPSERTS, &convert::indicator_parts(release));
+        response.push_field(UPSERTS, |indicator| convert::indicator(release, indicator));
     }
     response.push_message(&wire::SubscribeResponse {
         upserts: Vec::new(),
