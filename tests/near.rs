@@ -225,3 +225,70 @@ async fn hidden_hashes_change_neither_what_is_found_nor_whether_there_is_more() 
     assert_eq!(kept, 99, "the farthest made room for a nearer one");
     hub.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn feed_of_what_is_near_follows_what_comes_and_goes() {
+    use wire::ObservableKind::Pdq;
+    let hub = TestHub::start().await;
+    let a = hub.member("Aurora", wire::MemberKind::Platform).await;
+    let b = hub.member("Borealis", wire::MemberKind::Platform).await;
+    let near_hash = |distance_max| wire::NearHash {
+        kind: Pdq.into(),
+        value: pdq(0),
+        distance_max,
+    };
+    let filter_of = |distance_max| wire::Filter {
+        near: vec![near_hash(distance_max)],
+        ..Default::default()
+    };
+    let search = async |distance_max| {
+        let request = wire::SearchIndicatorsRequest {
+            filter: Some(filter_of(distance_max)),
+            ..Default::default()
+        };
+        let found = b
+            .queries()
+            .search_indicators(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .indicators;
+        found.into_iter().map(|one| one.id).collect::<Vec<_>>()
+    };
+    let first = publish_hash(&a, Pdq, &pdq(20), green()).await;
+    publish_hash(&a, Pdq, &pdq(40), green()).await;
+    a.publish("example.com", green()).await;
+
+    let request = wire::SubscribeRequest {
+        filter: Some(filter_of(0)),
+        ..Default::default()
+    };
+    let mut feed = b.feeds().subscribe(request).await.unwrap().into_inner();
+    let ids = |upserts: Vec<wire::Indicator>| upserts.into_iter().map(|one| one.id).collect::<Vec<_>>();
+    let (upserts, ..) = wire_support::until_live(&mut feed).await;
+    assert_eq!(ids(upserts), std::slice::from_ref(&first));
+    assert_eq!((search(0).await, search(19).await), (vec![first.clone()], vec![]));
+
+    let second = publish_hash(&a, Pdq, &pdq(31), green()).await;
+    let (upserts, ..) = wire_support::until_live(&mut feed).await;
+    assert_eq!(ids(upserts), std::slice::from_ref(&second));
+    assert_eq!(search(0).await, [first.clone(), second]);
+    let retraction = wire::RetractRequest {
+        ids: vec![first],
+        reason: "a mistake".into(),
+        confirm_large: true,
+    };
+    a.publisher().retract(retraction).await.unwrap();
+    let (_, removals, ..) = wire_support::until_live(&mut feed).await;
+    assert_eq!(removals.len(), 1);
+
+    for wrong in [32, 256] {
+        let request = wire::SubscribeRequest {
+            filter: Some(filter_of(wrong)),
+            ..Default::default()
+        };
+        let refused = b.feeds().subscribe(request).await.unwrap_err();
+        assert!(refused.message().contains("filter.near[0]"), "{refused}");
+    }
+    hub.stop().await;
+}

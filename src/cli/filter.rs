@@ -7,12 +7,14 @@ use crate::domain::filter::Filter;
 use crate::domain::indicator::{Severity, Verdict};
 use crate::domain::member::MemberKind;
 use crate::domain::observable::Kind;
+use crate::domain::similarity::Near;
 use crate::grpc::wire;
 
 /// What an expression may say, for `--help`.
 pub const HELP: &str = "Filter expressions are terms separated by spaces, all of which must hold; values separated by commas are \
 alternatives:\n  kind:domain,url  campaign:\"Secondary Infektion\"  ttp:T0007  country:DE  language:de  event:NAME  tag:TAG\n  \
-publisher:NAME|ID  publisher-kind:research  suffix:example.com  platform:x  verdict:malicious\n  confidence>=70  severity>=high";
+publisher:NAME|ID  publisher-kind:research  suffix:example.com  platform:x  verdict:malicious\n  confidence>=70  severity>=high  \
+near:pdq:HASH or near:pdq:HASH~20 (hashes within a distance; pdq at most 31, tlsh at most 100)";
 
 /// The filter that an expression means; everything visible where there is none.
 pub fn read(expression: Option<&str>, directory: &Directory) -> Result<wire::Filter, Failure> {
@@ -45,6 +47,7 @@ fn to_wire(filter: &Filter) -> wire::Filter {
         verdicts,
         severity_min,
         platforms,
+        near,
     } = filter;
     wire::Filter {
         kinds: kinds.iter().map(|kind| words::number(Kind::ALL, *kind)).collect(),
@@ -67,6 +70,15 @@ fn to_wire(filter: &Filter) -> wire::Filter {
             .collect(),
         severity_min: severity_min.map_or(0, |severity| words::number(&Severity::ALL, severity)),
         platforms: platforms.clone(),
+        near: near.iter().map(near_hash).collect(),
+    }
+}
+
+fn near_hash(near: &Near) -> wire::NearHash {
+    wire::NearHash {
+        kind: words::number(Kind::ALL, near.hash().kind()),
+        value: near.hash().value(),
+        distance_max: near.distance_max(),
     }
 }
 

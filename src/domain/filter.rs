@@ -9,6 +9,7 @@ use super::id::MemberId;
 use super::indicator::{Code, Indicator, Severity, Tag, Text, Ttp, Verdict};
 use super::member::MemberKind;
 use super::observable::{Kind, Observable};
+use super::similarity::Near;
 use super::violation::Violation;
 
 pub use expression::ParsedFilter;
@@ -48,6 +49,8 @@ pub struct Filter {
     pub severity_min: Option<Severity>,
     /// Platforms of accounts, pages, groups, channels and posts.
     pub platforms: Vec<String>,
+    /// What hashes lie near, of the kinds that have a distance.
+    pub near: Vec<Near>,
 }
 
 impl Filter {
@@ -55,6 +58,8 @@ impl Filter {
     pub const VALUES_MAX: usize = 256;
     /// Most TTPs: each is compared with each TTP of an indicator.
     pub const TTPS_MAX: usize = 64;
+    /// Most hashes to be near: each is compared with each hash that is published.
+    pub const NEAR_MAX: usize = 64;
     /// Longest value suffix, in bytes: the longest host name.
     pub const SUFFIX_BYTES_MAX: usize = 253;
     /// Longest name of a platform, in bytes.
@@ -106,6 +111,14 @@ impl Filter {
             );
             return Err(Violation::new("ttps", reason));
         }
+        if self.near.len() > Filter::NEAR_MAX {
+            let reason = format!(
+                "has {} values, at most {} are accepted",
+                self.near.len(),
+                Filter::NEAR_MAX
+            );
+            return Err(Violation::new("near", reason));
+        }
         Ok(())
     }
 
@@ -126,11 +139,12 @@ impl Filter {
             verdicts,
             severity_min: _,
             platforms,
+            near,
         } = self;
         let texts = [campaigns, ttps, target_events, tags, value_suffixes, platforms];
         let codes = target_countries.len() + target_languages.len();
         let members = publisher_kinds.len() + publishers.len();
-        texts.iter().map(|list| list.len()).sum::<usize>() + kinds.len() + verdicts.len() + codes + members
+        texts.iter().map(|list| list.len()).sum::<usize>() + kinds.len() + verdicts.len() + codes + members + near.len()
     }
 
     /// The canonical form, checked: lists sorted and without repetitions; TTPs in upper case; platforms by their one
@@ -156,6 +170,7 @@ impl Filter {
         sort_set(&mut self.value_suffixes);
         sort_set(&mut self.verdicts);
         sort_set(&mut self.platforms);
+        sort_set(&mut self.near);
         // International suffixes have grown.
         self.check_counts()?;
         Ok(self)
@@ -163,7 +178,8 @@ impl Filter {
 
     /// Bytes that two filters share exactly when they state the same values, whatever their order and repetition: what a
     /// cursor is bound to. Layout: a version byte, then every field in the order of declaration, as a count (u32) and that
-    /// many values, each as a length (u32) and bytes; big-endian. Changing it makes every cursor unusable.
+    /// many values, each as a length (u32) and bytes; big-endian. `near` is there only where it is stated: cursors are older than it.
+    /// Changing it makes every cursor unusable.
     pub fn fingerprint_bytes(&self) -> Vec<u8> {
         let Filter {
             kinds,
@@ -180,6 +196,7 @@ impl Filter {
             verdicts,
             severity_min,
             platforms,
+            near,
         } = self;
         let lowered = |text: &str| text.to_ascii_lowercase().into_bytes();
         let mut bytes = vec![FINGERPRINT_VERSION];
@@ -197,6 +214,9 @@ impl Filter {
         push_set(&mut bytes, verdicts, |verdict| verdict.name().into());
         push_set(&mut bytes, severity_min.as_slice(), |least| least.name().into());
         push_set(&mut bytes, platforms, |name| lowered(name));
+        if !near.is_empty() {
+            push_set(&mut bytes, near, |near| near.to_string().into_bytes());
+        }
         bytes
     }
 }

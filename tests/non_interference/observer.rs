@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::hub_support::drafts::{self, Rules};
 use super::hub_support::waiting::wait;
 use super::script::{Observation, VALUES, observable};
-use super::world::World;
+use super::world::{World, near_hash};
 
 impl World<'_> {
     pub(super) fn observe(&mut self, observation: Observation) {
@@ -69,12 +69,15 @@ impl World<'_> {
     }
 
     fn search(&mut self, page_items: usize) {
+        for filter in [Filter::default(), near_hash()] {
+            self.search_for(&filter, page_items);
+        }
+    }
+
+    fn search_for(&mut self, filter: &Filter, page_items: usize) {
         let mut token: Option<Bytes> = None;
         loop {
-            let page = wait(
-                self.hub()
-                    .search(&self.observer, &Filter::default(), page_items, token.as_deref()),
-            );
+            let page = wait(self.hub().search(&self.observer, filter, page_items, token.as_deref()));
             let page = page.expect("the observer may search");
             let found: Vec<_> = page.releases.iter().map(sighted).collect();
             let next_length = page.next.as_ref().map(Bytes::len);

@@ -14,6 +14,9 @@ pub const VALUES: [&str; 5] = [
     "pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f00",
 ];
 
+/// Feeds of the observer: of everything, of one operation, and of what is near a hash.
+pub const WATCHED: usize = 3;
+
 /// The observable of a value, if it is one.
 pub fn observable(value: &str) -> Option<Observable> {
     let observable = match value.strip_prefix("pdq:") {
@@ -163,13 +166,17 @@ pub enum Observation {
     TryReactions,
 }
 
-pub const ALL_OBSERVATIONS: [Observation; 16] = [
+pub const ALL_OBSERVATIONS: [Observation; 17] = [
     Observation::Read {
         feed: 0,
         batches: usize::MAX,
     },
     Observation::Read {
         feed: 1,
+        batches: usize::MAX,
+    },
+    Observation::Read {
+        feed: 2,
         batches: usize::MAX,
     },
     Observation::Search { page_items: 1 },
@@ -334,10 +341,10 @@ fn common(random: &mut StdRng) -> Common {
         },
         68..70 => Common::OwnRetract { item },
         70..90 => Common::Observe(Observation::Read {
-            feed: item % 2,
+            feed: item % WATCHED,
             batches: random.random_range(1..3),
         }),
-        90..95 => Common::Observe(Observation::Reconnect { feed: item % 2 }),
+        90..95 => Common::Observe(Observation::Reconnect { feed: item % WATCHED }),
         _ => Common::Observe(ALL_OBSERVATIONS[random.random_range(0..ALL_OBSERVATIONS.len())]),
     }
 }

@@ -6,6 +6,7 @@ use clearinghouse::domain::handling::{Handling, Tlp};
 use clearinghouse::domain::id::{GroupId, IndicatorId};
 use clearinghouse::domain::indicator::Content;
 use clearinghouse::domain::member::{MemberKind, Role};
+use clearinghouse::domain::similarity::Near;
 use clearinghouse::hub::feed::{Feed, Limits};
 use clearinghouse::hub::publish::{Item, Outcome};
 use clearinghouse::hub::{Caller, Hub};
@@ -14,7 +15,7 @@ use super::hub_support::drafts::{self, Rules};
 use super::hub_support::waiting::wait;
 use super::hub_support::{TestHub, runtime};
 use super::mask::Mask;
-use super::script::{Common, OTHERS, Other, Script, Secret, Shown, Step, VALUES, observable};
+use super::script::{Common, OTHERS, Other, Script, Secret, Shown, Step, VALUES, WATCHED, observable};
 use super::streams::Durable;
 
 /// The last is used in secret only.
@@ -55,7 +56,7 @@ pub(super) struct World<'a> {
     pub left: bool,
     pub shared_group: GroupId,
     pub secret_groups: Vec<GroupId>,
-    pub watched: [Watched; 2],
+    pub watched: [Watched; WATCHED],
     /// What the observer sees, saw, and never saw; and its own.
     pub shown: Vec<Held>,
     pub lost: Vec<Held>,
@@ -137,7 +138,7 @@ impl<'a> World<'a> {
             campaigns: vec![CAMPAIGNS[1].into()],
             ..Filter::default()
         };
-        let watched = [Filter::default(), about_operation].map(|filter| Watched {
+        let watched = [Filter::default(), about_operation, near_hash()].map(|filter| Watched {
             filter,
             feed: None,
             cursor: Bytes::new(),
@@ -548,6 +549,15 @@ impl World<'_> {
 
 /// The observer's number, after the others.
 pub(super) const OBSERVER: usize = 3;
+
+/// What is near the first of the hashes.
+pub(super) fn near_hash() -> Filter {
+    let hash = VALUES.iter().find(|value| value.starts_with("pdq:")).expect("a hash");
+    Filter {
+        near: vec![Near::parse("near", hash).expect("a hash")],
+        ..Filter::default()
+    }
+}
 
 fn wrap(number: usize, count: usize) -> Option<usize> {
     (count > 0).then(|| number % count)

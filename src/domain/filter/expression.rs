@@ -9,6 +9,7 @@ use crate::domain::id::MemberId;
 use crate::domain::indicator::{Code, Confidence, Severity, Verdict};
 use crate::domain::member::{MemberKind, Name};
 use crate::domain::observable::Kind;
+use crate::domain::similarity::Near;
 use crate::domain::violation::Violation;
 
 /// A filter as a person wrote it. `Display` writes the expression that reads as the same again.
@@ -112,6 +113,9 @@ impl ParsedFilter {
             "suffix" => filter.value_suffixes.push(value.into()),
             "verdict" => filter.verdicts.push(one_of(term, value, &Verdict::ALL, Verdict::name)?),
             "platform" => filter.platforms.push(value.into()),
+            "near" => filter
+                .near
+                .push(Near::parse("", value).map_err(|violation| term.violation(&violation.reason))?),
             _ => return Err(term.unknown_field()),
         }
         // The values that are kept as text are checked here, one at a time, so that the error can name the term.
@@ -203,6 +207,7 @@ impl fmt::Display for ParsedFilter {
             filter.verdicts.iter().map(|verdict| verdict.name()),
         );
         push_term(&mut terms, "platform", &filter.platforms);
+        push_term(&mut terms, "near", filter.near.iter().map(Near::to_string));
         if filter.confidence_min > 0 {
             terms.push(format!("confidence>={}", filter.confidence_min));
         }
@@ -278,6 +283,12 @@ mod tests {
             ("suffix:\u{440}\u{444}", "suffix:xn--p1ai,\u{440}\u{444}"),
             ("verdict:benign,malicious", "verdict:malicious,benign"),
             ("platform:Telegram,twitter", "platform:telegram,x"),
+            (
+                "near:TLSH:6541e8128a758fa0d1d71b1f921056203fd20bb43493c976ac79e6f1b39d22846d64f5~40,\
+                 pdq:0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F0F~31",
+                "near:pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f,\
+                 tlsh:T16541E8128A758FA0D1D71B1F921056203FD20BB43493C976AC79E6F1B39D22846D64F5~40",
+            ),
             ("confidence>=70 severity>=high", "confidence>=70 severity>=high"),
             ("confidence>=70 confidence>=80 confidence>=10", "confidence>=80"),
             ("severity>=HIGH severity>=low", "severity>=high"),
@@ -360,6 +371,17 @@ mod tests {
         (
             "suffix:https://example.com",
             "must be the end of a host or value, not a URL",
+        ),
+        ("near:0f0f", "must be pdq: or tlsh: and a hash"),
+        ("near:domain:example.com", "must be pdq: or tlsh: and a hash"),
+        ("near:pdq:0f0f", "a PDQ hash has 64 hex digits"),
+        (
+            "near:pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f~32",
+            "has the distance 32, must be 1 to 31 for pdq",
+        ),
+        (
+            "near:pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f~-1",
+            "must be pdq: or tlsh: and a hash",
         ),
         ("suffix:*", "may hold a wildcard only as a leading `*.`"),
         ("suffix:*.", "must end in a name"),

@@ -6,6 +6,7 @@ use crate::domain::id::MemberId;
 use crate::domain::indicator::{Confidence, Indicator, Severity, Tag, Targets, Ttp, Verdict};
 use crate::domain::member::MemberKind;
 use crate::domain::observable::{Kind, Observable};
+use crate::domain::similarity::SimilarityHash;
 
 /// The facets of an indicator.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +60,7 @@ impl Filter {
         // The fields that cost one comparison come first.
         self.severity_min.is_none_or(|least| facets.severity >= Some(least))
             && holds(&self.kinds, |kind| *kind == facets.kind)
+            && holds(&self.near, |near| near.hash().kind() == facets.kind)
             && holds(&self.verdicts, |verdict| *verdict == facets.verdict)
             && holds(&self.publisher_kinds, |kind| *kind == facets.publisher_kind)
             && holds(&self.publishers, |publisher| *publisher == facets.publisher)
@@ -67,13 +69,20 @@ impl Filter {
 
     /// Whether an answer takes more than facets and confidence.
     pub fn asks_value(&self) -> bool {
-        !self.platforms.is_empty() || !self.value_suffixes.is_empty()
+        !self.platforms.is_empty() || !self.value_suffixes.is_empty() || !self.near.is_empty()
     }
 
     /// Whether a value passes.
     pub fn matches_value(&self, observable: &Observable) -> bool {
         holds(&self.platforms, |name| is_on_platform(observable, name))
             && holds(&self.value_suffixes, |suffix| ends_with(observable, suffix))
+            && self.holds_near(observable)
+    }
+
+    fn holds_near(&self, observable: &Observable) -> bool {
+        // Read once, however many it is compared with.
+        self.near.is_empty()
+            || SimilarityHash::of(observable).is_some_and(|hash| self.near.iter().any(|near| near.holds(&hash)))
     }
 
     fn holds_for_context(&self, facets: &Facets<'_>) -> bool {

@@ -4,7 +4,7 @@ use crate::domain::violation::Violation;
 
 /// As they stand in errors.
 pub(super) const FIELDS: &str = "kind:, campaign:, ttp:, country:, language:, event:, tag:, publisher-kind:, publisher:, suffix:, \
-                      verdict:, platform:, confidence>=, severity>=";
+                      verdict:, platform:, near:, confidence>=, severity>=";
 
 pub(super) fn is_field(field: &str) -> bool {
     FIELDS

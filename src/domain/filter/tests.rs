@@ -171,6 +171,7 @@ fn only_the_empty_filter_is_all() {
     assert!(Filter::default().is_all());
     let one_each = "kind:url|campaign:a|ttp:T0001|country:DE|language:de|event:a|tag:a|publisher-kind:media|\
                     publisher:00000000-0000-0000-0000-000000000001|suffix:ru|verdict:benign|platform:x|\
+                    near:pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f|\
                     confidence>=1|severity>=low";
     for term in one_each.split('|') {
         assert!(!parse(term).is_all(), "{term}");
@@ -182,6 +183,12 @@ fn every_limit_holds_and_its_limit_plus_one_is_refused() {
     let many = |count: usize| (0..count).map(|n| format!("tag{n}")).collect::<Vec<_>>();
     let ttps = |count: usize| (0..count).map(|n| format!("T{n:04}")).collect::<Vec<_>>();
     let one = |length: usize| vec!["a".repeat(length)];
+    let near = |count: usize| {
+        let hashes = (0..count).map(|n| format!("pdq:{n:064x}"));
+        hashes
+            .map(|hash| Near::parse("near", &hash).unwrap())
+            .collect::<Vec<_>>()
+    };
     for (field, limit, over) in [
         (
             "filter",
@@ -192,6 +199,11 @@ fn every_limit_holds_and_its_limit_plus_one_is_refused() {
             "ttps",
             with(|filter| filter.ttps = ttps(64)),
             with(|filter| filter.ttps = ttps(65)),
+        ),
+        (
+            "near",
+            with(|filter| filter.near = near(64)),
+            with(|filter| filter.near = near(65)),
         ),
         (
             "confidence_min",
@@ -259,6 +271,8 @@ fn values_of_different_fields_never_share_a_fingerprint() {
         with(|filter| filter.tags = value()),
         with(|filter| filter.value_suffixes = value()),
         with(|filter| filter.platforms = value()),
+        with(|filter| filter.near = vec![Near::parse("near", &format!("pdq:{:064x}", 1)).unwrap()]),
+        with(|filter| filter.near = vec![Near::parse("near", &format!("pdq:{:064x}~30", 1)).unwrap()]),
         with(|filter| filter.confidence_min = 1),
         with(|filter| filter.severity_min = Some(Severity::Low)),
         with(|filter| filter.severity_min = Some(Severity::High)),

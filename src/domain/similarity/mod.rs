@@ -15,6 +15,8 @@ pub use self::pdq_index::PdqIndex;
 pub use self::tlsh::TlshHash;
 pub use self::tlsh_index::TlshIndex;
 
+use std::fmt;
+
 use super::observable::{Kind, Observable};
 use super::violation::Violation;
 
@@ -102,6 +104,22 @@ impl Near {
         })
     }
 
+    /// Reads `pdq:` or `tlsh:`, a hash, and `~` with a distance where it is not the usual one.
+    pub fn parse(field: &str, text: &str) -> Result<Near, Violation> {
+        let violation = |reason: String| Violation::new(field, reason);
+        let shape = || violation("must be pdq: or tlsh: and a hash, perhaps with ~ and a distance".into());
+        let (kind, rest) = text.split_once(':').ok_or_else(shape)?;
+        let kind = Kind::from_name(kind)
+            .filter(|kind| distance_usual(*kind) > 0)
+            .ok_or_else(shape)?;
+        let (value, distance_max) = match rest.split_once('~') {
+            None => (rest, None),
+            Some((value, distance)) => (value, Some(distance.parse().map_err(|_| shape())?)),
+        };
+        let observable = Observable::parse_as(kind, value).map_err(|invalid| violation(invalid.to_string()))?;
+        Near::new(field, &observable, distance_max)
+    }
+
     /// The hash.
     pub fn hash(&self) -> &SimilarityHash {
         &self.hash
@@ -112,13 +130,20 @@ impl Near {
         self.distance_max
     }
 
-    /// The distance of an observable, if it is within.
-    pub fn reach(&self, observable: &Observable) -> Option<u32> {
-        if observable.kind() != self.hash.kind() {
-            return None;
+    /// Whether a hash is within.
+    pub fn holds(&self, hash: &SimilarityHash) -> bool {
+        hash.distance(&self.hash)
+            .is_some_and(|distance| distance <= self.distance_max)
+    }
+}
+
+impl fmt::Display for Near {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.hash.kind(), self.hash.value())?;
+        match self.distance_max == distance_usual(self.hash.kind()) {
+            true => Ok(()),
+            false => write!(f, "~{}", self.distance_max),
         }
-        let distance = SimilarityHash::of(observable)?.distance(&self.hash)?;
-        (distance <= self.distance_max).then_some(distance)
     }
 }
 

@@ -234,15 +234,21 @@ fn a_reach_is_of_one_kind_and_of_a_distance_that_its_kind_has() {
         for wrong in [0, max + 1] {
             assert_eq!(Near::new("near", observable, Some(wrong)).unwrap_err().field, "near");
         }
-        let near = Near::new("near", observable, None).unwrap();
-        assert_eq!(near.reach(observable), Some(0));
+        let near = Near::usual(observable).unwrap();
+        assert!(near.holds(&SimilarityHash::of(observable).unwrap()));
         assert_eq!(near.hash().value(), observable.value());
+        for near in [near, Near::new("near", observable, Some(7)).unwrap()] {
+            assert_eq!(Near::parse("near", &near.to_string()), Ok(near));
+        }
     }
-    assert!(Near::new("near", &name, None).is_err());
-    let near = Near::new("near", &pdq, None).unwrap();
-    assert_eq!((near.reach(&tlsh), near.reach(&name)), (None, None));
-    let beyond = Observable::parse_as(Kind::Pdq, &format!("ffffffff{}", "0f".repeat(28))).unwrap();
-    assert_eq!(near.reach(&beyond), Some(16));
-    let beyond = Observable::parse_as(Kind::Pdq, &format!("{}{}", "f0".repeat(4), "0f".repeat(28))).unwrap();
-    assert_eq!(near.reach(&beyond), None, "32 bits are too many");
+    assert!(Near::new("near", &name, None).is_err() && Near::usual(&name).is_none());
+    let near = Near::usual(&pdq).unwrap();
+    let holds =
+        |value: &str| near.holds(&SimilarityHash::of(&Observable::parse_as(Kind::Pdq, value).unwrap()).unwrap());
+    assert!(!near.holds(&SimilarityHash::of(&tlsh).unwrap()));
+    assert!(holds(&format!("ffffffff{}", "0f".repeat(28))));
+    assert!(
+        !holds(&format!("{}{}", "f0".repeat(4), "0f".repeat(28))),
+        "32 bits are too many"
+    );
 }

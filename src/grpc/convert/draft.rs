@@ -7,6 +7,7 @@ use crate::domain::id::{GroupId, MemberId, Timestamp};
 use crate::domain::indicator::{Code, Confidence, Content, Evidence, Severity, Tag, Targets, Text, Ttp, Verdict};
 use crate::domain::member::MemberKind;
 use crate::domain::observable::{Kind, Observable};
+use crate::domain::similarity::Near;
 use crate::domain::violation::Violation;
 
 use super::{id, moment, optional, required, wire};
@@ -224,6 +225,7 @@ pub fn filter(filter: wire::Filter) -> Result<Filter, Violation> {
         verdicts,
         severity_min,
         platforms,
+        near,
     } = filter;
     const VALUES_MAX: usize = 256;
     let filter = Filter {
@@ -255,8 +257,20 @@ pub fn filter(filter: wire::Filter) -> Result<Filter, Violation> {
         })?,
         severity_min: optional(&Severity::ALL, "severity_min", severity_min)?,
         platforms,
+        near: list("near", Filter::NEAR_MAX, &near, self::near)?,
     };
     filter.canonical()
+}
+
+fn near(field: &str, near: &wire::NearHash) -> Result<Near, Violation> {
+    let wire::NearHash {
+        kind,
+        value,
+        distance_max,
+    } = near;
+    let kind = required(Kind::ALL, field, *kind)?;
+    let observable = Observable::parse_as(kind, value).map_err(|invalid| Violation::new(field, invalid.to_string()))?;
+    Near::new(field, &observable, Some(*distance_max).filter(|distance| *distance > 0))
 }
 
 /// Each item of a bounded list, with its path.

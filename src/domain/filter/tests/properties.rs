@@ -33,6 +33,11 @@ const SUFFIXES: &[&str] = &[
     "ample.com",
     "a.example.com",
 ];
+const NEAR: [&str; 3] = [
+    "pdq:0000000000000000000000000000000000000000000000000000000000000000~12",
+    "pdq:000000000000000000000000000000000000000000000000000000000000ffff",
+    "pdq:000000000000000000000000000000000000000000000000000000000000ffff~3",
+];
 const HOSTS: &[&str] = &[
     "example.com",
     "a.example.com",
@@ -54,12 +59,13 @@ prop_compose! {
         (confidence_min, severity_min) in (0..=100u8, prop::option::of(prop::sample::select(&Severity::ALL[..]))),
         value_suffixes in texts(SUFFIXES),
         verdicts in some(&Verdict::ALL),
+        near in some(&NEAR.map(|text| Near::parse("near", text).unwrap())),
         // Most fields are left open, or next to nothing would pass.
         open in any::<u16>(),
     ) -> Filter {
         let mut filter = Filter {
             kinds, campaigns, ttps, target_countries, target_languages, target_events, tags, publisher_kinds,
-            publishers, confidence_min, value_suffixes, verdicts, severity_min, platforms: Vec::new(),
+            publishers, confidence_min, value_suffixes, verdicts, severity_min, platforms: Vec::new(), near,
         };
         open_fields(&mut filter, open);
         filter
@@ -98,12 +104,16 @@ fn open_fields(filter: &mut Filter, open: u16) {
     if is_open(8) {
         filter.value_suffixes.clear();
     }
+    if is_open(9) {
+        filter.near.clear();
+    }
 }
 
 prop_compose! {
     fn indicators()(
         host in prop::sample::select(HOSTS),
-        kind in prop::sample::select(&[Kind::Domain, Kind::Url, Kind::Email][..]),
+        kind in prop::sample::select(&[Kind::Domain, Kind::Url, Kind::Email, Kind::Pdq][..]),
+        bits in 0..40_u32,
         campaign in prop::sample::select(CAMPAIGNS),
         ttps in texts(TTPS),
         countries in codes(COUNTRIES, Code::country),
@@ -118,6 +128,7 @@ prop_compose! {
         let value = match kind {
             Kind::Url => format!("{host}/path.ru"),
             Kind::Email => format!("com.ru@{host}"),
+            Kind::Pdq => format!("{:048x}{:016x}", 0, (1_u64 << bits) - 1),
             _ => host.to_string(),
         };
         let mut made = indicator(kind, &value);
@@ -155,6 +166,7 @@ fn naive_matches(filter: &Filter, indicator: &Indicator) -> bool {
         rank(content.severity) >= rank(filter.severity_min),
         naive_ttps(&filter.ttps, &content.ttps),
         naive_suffixes(&filter.value_suffixes, content.observable.value()),
+        naive_near(&filter.near, &content.observable),
     ]
     .iter()
     .all(|holds| *holds)
@@ -177,6 +189,21 @@ fn naive_ttps(heads: &[String], ttps: &[Ttp]) -> bool {
 fn naive_suffixes(suffixes: &[String], value: &str) -> bool {
     let host = value.split('/').next().unwrap().split('@').next_back().unwrap();
     suffixes.is_empty() || suffixes.iter().any(|suffix| parts(host).ends_with(&parts(suffix)))
+}
+
+/// The hashes of [`NEAR`] are zero or end in 16 ones, and a PDQ value here ends in so many ones: bits are counted by hand.
+fn naive_near(near: &[Near], observable: &Observable) -> bool {
+    let ones = observable
+        .value()
+        .chars()
+        .filter_map(|digit| digit.to_digit(16))
+        .map(u32::count_ones)
+        .sum::<u32>();
+    let holds = |near: &Near| match near.to_string().contains("ffff") {
+        true => ones.abs_diff(16) <= near.distance_max(),
+        false => ones <= near.distance_max(),
+    };
+    near.is_empty() || observable.kind() == Kind::Pdq && near.iter().any(holds)
 }
 
 /// The same filter, written differently: every list turned, repeated and respelt.
@@ -205,6 +232,7 @@ fn rewritten(filter: &Filter, turn: usize) -> Filter {
         verdicts: turned(&filter.verdicts, turn),
         severity_min: filter.severity_min,
         platforms: turned(&filter.platforms, turn),
+        near: turned(&filter.near, turn),
     }
 }
 
