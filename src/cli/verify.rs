@@ -28,12 +28,14 @@ impl Verify {
         match serve::verify(&self.dir) {
             Ok(serve::Verified {
                 log: report,
+                entry_bytes,
                 members,
                 indicators,
             }) => {
                 let value = json!({
                     "ok": true,
                     "entries": report.head.size,
+                    "entry_bytes": entry_bytes,
                     "root": json::hex(&report.head.root),
                     "members": members,
                     "indicators": indicators,

@@ -280,6 +280,8 @@ async fn tick(hub: Hub, connections: ConnectionRegistry, stopping: CancellationT
 
 /// What an offline check found whole.
 pub struct Verified {
+    /// Bytes of all entries that were not erased, before compression.
+    pub entry_bytes: u64,
     /// Of the log.
     pub log: crate::log::Report,
     /// Members in the views.
@@ -303,7 +305,9 @@ pub enum VerifyError {
 pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
     let mut folding = crate::hub::Folding::default();
     let mut folded = Ok(());
+    let mut entry_bytes = 0;
     let log = crate::log::verify_each(&HubDir::new(dir).log(), &mut |seq, bytes| {
+        entry_bytes += bytes.len() as u64;
         if folded.is_ok() {
             folded = folding.entry(seq, bytes);
         }
@@ -312,6 +316,7 @@ pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
     let (members, indicators) = folding.counts();
     Ok(Verified {
         log,
+        entry_bytes,
         members,
         indicators,
     })

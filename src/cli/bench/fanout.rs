@@ -131,7 +131,7 @@ impl Fanout {
             let profile = Profile::load(&profiles[place % profiles.len()])?;
             let filter = bench.target.filter(&filters[place / profiles.len()])?;
             let subscribers = (place..self.subscribers).step_by(count).len();
-            let clients = bench.target.clients_as(&profile, subscribers).await?;
+            let clients = bench.target.clients_as(&profile, subscribers, subscribers).await?;
             classes.push(Class::new(clients, filter));
         }
         Ok(classes)
@@ -196,12 +196,12 @@ impl Class {
     }
 }
 
-/// A subscription to what passes a filter.
+/// A subscription to what passes a filter. Not a durable one: of those an agent has each with one filter and one stream.
 pub fn subscription(filter: &wire::Filter, cursor: &Bytes, until_live: bool) -> wire::SubscribeRequest {
     wire::SubscribeRequest {
         filter: Some(filter.clone()),
         cursor: cursor.to_vec(),
-        name: "bench".into(),
+        name: String::new(),
         until_live,
     }
 }

@@ -43,7 +43,8 @@ impl Server {
         process_time(&self.pid.to_string())
     }
 
-    fn memory(self) -> Option<Memory> {
+    /// Its memory now.
+    pub fn memory(self) -> Option<Memory> {
         Memory::of_status(&fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?)
     }
 }
@@ -82,6 +83,7 @@ pub struct Meter {
     server_time: Option<Duration>,
     own_time: Duration,
     machine_time: Duration,
+    memory: Option<Memory>,
 }
 
 /// What was used between start and stop.
@@ -95,8 +97,18 @@ pub struct Usage {
     pub client: Duration,
     /// Processor time of everything else on this machine: noise.
     pub others: Duration,
+    /// The hub's memory at the start.
+    pub memory_before: Option<Memory>,
     /// The hub's memory at the end.
     pub memory: Option<Memory>,
+}
+
+impl Usage {
+    /// By how many bytes the hub's resident memory grew; negative where it shrank.
+    pub fn grown_bytes(&self) -> Option<i64> {
+        let signed = |memory: Memory| i64::try_from(memory.resident_bytes).unwrap_or(i64::MAX);
+        Some(signed(self.memory?) - signed(self.memory_before?))
+    }
 }
 
 impl Meter {
@@ -108,6 +120,7 @@ impl Meter {
             server_time: server.and_then(Server::time),
             own_time: process_time("self").unwrap_or_default(),
             machine_time: machine_time().unwrap_or_default(),
+            memory: server.and_then(Server::memory),
         }
     }
 
@@ -127,7 +140,8 @@ impl Meter {
             others: machine
                 .saturating_sub(client)
                 .saturating_sub(server.unwrap_or_default()),
-            memory: self.server.and_then(Server::memory),
+            memory_before: self.memory,
+            memory: now.memory,
         }
     }
 }

@@ -16,6 +16,7 @@ mod target;
 mod publish;
 
 mod fanout;
+mod idle;
 mod lookup;
 mod replay;
 
@@ -43,7 +44,7 @@ use target::Target;
 const CLIENTS_MAX: u64 = 4_096;
 
 /// Most feeds of one run.
-const SUBSCRIBERS_MAX: u64 = 10_000;
+const SUBSCRIBERS_MAX: u64 = 20_000;
 
 /// Most items in a call, as the API bounds it.
 const BATCH_MAX: u64 = 1_000;
@@ -93,6 +94,7 @@ struct Settings {
 enum Which {
     Publish(publish::Publish),
     Fanout(fanout::Fanout),
+    Idle(idle::Idle),
     Replay(replay::Replay),
     Lookup(lookup::Lookup),
     Mixed(mixed::Mixed),
@@ -140,6 +142,7 @@ impl BenchCommand {
         match &self.bench {
             Which::Publish(publish) => publish.run(&bench, &mut report).await?,
             Which::Fanout(fanout) => fanout.run(&bench, &mut report).await?,
+            Which::Idle(idle) => idle.run(&bench, &mut report).await?,
             Which::Replay(replay) => replay.run(&bench, &mut report).await?,
             Which::Lookup(lookup) => lookup.run(&bench, &mut report).await?,
             Which::Mixed(mixed) => mixed.run(&bench, &mut report).await?,

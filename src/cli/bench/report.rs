@@ -70,6 +70,12 @@ impl Row {
         }
     }
 
+    /// What an item left behind in the hub's memory: of a publication that is what an indicator takes.
+    fn grown_bytes_per_item(&self) -> Option<f64> {
+        let grown = self.usage.grown_bytes()?;
+        (self.items_of_all > 0).then(|| grown as f64 / self.items_of_all as f64)
+    }
+
     fn cores(&self, time: Duration) -> f64 {
         time.as_secs_f64() / self.usage.elapsed.as_secs_f64()
     }
@@ -107,6 +113,8 @@ impl Row {
             "other_cores": rounded(self.cores(usage.others), 2),
             "server_memory_bytes": memory.map(|memory| memory.resident_bytes),
             "server_memory_peak_bytes": memory.map(|memory| memory.peak_bytes),
+            "server_memory_grown_bytes": usage.grown_bytes(),
+            "server_memory_grown_bytes_per_item": self.grown_bytes_per_item().map(|bytes| rounded(bytes, 1)),
             "duplicates": done.duplicates, "rejected": done.rejected, "found": done.found, "wrong": done.wrong,
             "failures": self.tally.failures, "missed": self.tally.missed,
             "last_failure": self.tally.last_failure.as_ref().map(|status| status.message()),
@@ -151,6 +159,8 @@ impl Row {
             self.usage
                 .memory
                 .map_or_else(unknown, |memory| format!("{}", memory.resident_bytes >> 20)),
+            self.grown_bytes_per_item()
+                .map_or_else(unknown, |bytes| format!("{bytes:.0}")),
             faults.to_string(),
         ]
     }
@@ -171,7 +181,7 @@ impl Row {
     }
 }
 
-const HEADER: [&str; 12] = [
+const HEADER: [&str; 13] = [
     "bench",
     "clients",
     "batch",
@@ -183,6 +193,7 @@ const HEADER: [&str; 12] = [
     "hub cores",
     "other cores",
     "hub MiB",
+    "grown B/item",
     "faults",
 ];
 

@@ -83,8 +83,13 @@ impl Target {
     }
 
     /// Clients of another agent of the same hub.
-    pub async fn clients_as(&self, other: &Profile, clients: usize) -> Result<Vec<Client>, Failure> {
-        clients_of(other, &self.profile, clients, clients).await
+    pub async fn clients_as(
+        &self,
+        other: &Profile,
+        clients: usize,
+        connections: usize,
+    ) -> Result<Vec<Client>, Failure> {
+        clients_of(other, &self.profile, clients, connections).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! The server: counts what it gets, sends what it has at hand.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
 
@@ -10,9 +11,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::pb::echo_server::{Echo, EchoServer};
-use crate::pb::{
-    ReceiveRequest, ReceiveResponse, SendRequest, SendResponse, SendStreamRequest, SendStreamResponse,
-};
+use crate::pb::{ReceiveRequest, ReceiveResponse, SendRequest, SendResponse, SendStreamRequest, SendStreamResponse};
 
 /// As the hub has them.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -40,7 +39,9 @@ impl Echo for Service {
         requests: Request<Streaming<SendStreamRequest>>,
     ) -> Result<Response<Self::SendStreamStream>, Status> {
         let answers = requests.into_inner().map(|request| {
-            request.map(|request| SendStreamResponse { count: request.payloads.len() as u64 })
+            request.map(|request| SendStreamResponse {
+                count: request.payloads.len() as u64,
+            })
         });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -53,20 +54,23 @@ impl Echo for Service {
             return Err(Status::invalid_argument("the response would be too large"));
         }
         let payload = Bytes::from(vec![b'x'; size as usize]);
-        let response = ReceiveResponse { payloads: vec![payload; batch as usize] };
-        Ok(Response::new(Box::pin(tokio_stream::iter(std::iter::repeat_with(move || Ok(response.clone()))))))
+        let response = ReceiveResponse {
+            payloads: vec![payload; batch as usize],
+        };
+        Ok(Response::new(Box::pin(tokio_stream::iter(std::iter::repeat_with(
+            move || Ok(response.clone()),
+        )))))
     }
 }
 
-/// Serves on a free port until it is killed.
-pub async fn serve(dir: &Path) -> anyhow::Result<()> {
+/// Serves until it is killed.
+pub async fn serve(dir: &Path, port: u16) -> anyhow::Result<()> {
     let read = |name: &str| std::fs::read(dir.join(name));
     let identity = Identity::from_pem(read("tls/server.pem")?, read("tls/server.key")?);
     let tls = ServerTlsConfig::new()
         .identity(identity)
         .client_ca_root(Certificate::from_pem(read("admin/ca.pem")?));
-    let incoming = TcpIncoming::bind("127.0.0.1:0".parse()?)?.with_nodelay(Some(true));
-    println!("listening on https://{}", incoming.local_addr()?);
+    let incoming = TcpIncoming::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?.with_nodelay(Some(true));
     Server::builder()
         .tls_config(tls)?
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
