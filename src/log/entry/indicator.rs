@@ -20,6 +20,11 @@ use crate::domain::violation::Violation;
 const BODY_BYTES_USUAL: usize = 512;
 
 /// The body of `indicator` that readers are sent: everything but audience and state.
+pub fn encode_indicator(indicator: &Indicator) -> Bytes {
+    encode(indicator, indicator.content.observable.id())
+}
+
+/// The same, where the observable's id is known.
 pub(super) fn encode(indicator: &Indicator, observable_id: ObservableId) -> Bytes {
     let Indicator {
         id,

@@ -18,7 +18,7 @@ use crate::domain::subscription::SubscriptionName;
 
 use fields::Fields;
 
-pub use indicator::{decode_indicator, encode_audience};
+pub use indicator::{decode_indicator, encode_audience, encode_indicator};
 
 /// Bytes of most entries that carry an indicator.
 const ENTRY_BYTES_USUAL: usize = 512;
