@@ -3,8 +3,11 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-/// Responses that carry indicators: the server sends them from bytes that are already encoded (`grpc::encoded`).
-const ENCODED_RESPONSES: [&str; 4] = [
+/// Responses that carry indicators, or an outcome for each of many items: the server writes their bytes itself (`grpc::encoded`).
+const ENCODED_RESPONSES: [&str; 7] = [
+    "PublishResponse",
+    "PublishStreamResponse",
+    "RetractResponse",
     "SubscribeResponse",
     "LookupResponse",
     "GetIndicatorResponse",

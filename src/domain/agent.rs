@@ -4,14 +4,15 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The longest agent name, in characters (all are ASCII, so also in bytes).
 pub const AGENT_NAME_CHARS_MAX: usize = 63;
 
 /// An agent's name, unique within its member: `[a-z0-9][a-z0-9._-]{0,62}`. The first character rules out `.` and `..`,
-/// so a name is also safe as a folder of a profile.
+/// so a name is also safe as a folder of a profile. Each request and each entry names an agent, so copies share the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AgentName(String);
+pub struct AgentName(Arc<str>);
 
 impl AgentName {
     /// The name as text.
@@ -48,7 +49,7 @@ impl FromStr for AgentName {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
         match text.chars().position(|c| !allowed(c)) {
             Some(position) => Err(BadAgentName::Character { position }),
-            None => Ok(AgentName(text.to_owned())),
+            None => Ok(AgentName(text.into())),
         }
     }
 }

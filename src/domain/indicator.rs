@@ -117,6 +117,10 @@ impl<const BYTES_MAX: usize> Text<BYTES_MAX> {
             let reason = format!("has {} bytes, at most {BYTES_MAX} are accepted", text.len());
             return Err(Violation::new(field, reason));
         }
+        // Most texts are plain, which their bytes show.
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Ok(Text(text.into()));
+        }
         // Control characters would let a publisher write on the terminals of those who read.
         match text
             .chars()

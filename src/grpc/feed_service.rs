@@ -149,11 +149,17 @@ async fn send_all(
 /// Number of the field `upserts` in `SubscribeResponse`.
 const UPSERTS: u32 = 1;
 
+/// What an indicator takes in a response besides its body, most often.
+const INDICATOR_BYTES_MORE: usize = 8;
+
 /// Made once for all feeds that send the same.
 fn encode_upserts(releases: &[Release<Sighting>]) -> Bytes {
-    let mut encoded = Encoded::default();
+    let sizes = releases
+        .iter()
+        .map(|release| release.body().body.len() + INDICATOR_BYTES_MORE);
+    let mut encoded = Encoded::with_capacity(sizes.sum());
     for release in releases {
-        encoded.push_field(UPSERTS, &convert::indicator_parts(release));
+        encoded.push_field(UPSERTS, |indicator| convert::indicator(release, indicator));
     }
     encoded.into_bytes()
 }
@@ -167,7 +173,7 @@ fn response(batch: Batch) -> Encoded {
     } = batch;
     let mut response = Encoded::default();
     if !upserts.is_empty() {
-        response.push(upserts.encoded(encode_upserts));
+        response.push(&upserts.encoded(encode_upserts));
     }
     response.push_message(&wire::SubscribeResponse {
         upserts: Vec::new(),

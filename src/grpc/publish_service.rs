@@ -11,13 +11,20 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::domain::id::IndicatorId;
 use crate::domain::indicator::Text;
 use crate::domain::violation::Violation;
-use crate::hub::publish::{ITEMS_MAX, Item, REQUEST_ID_BYTES_MAX};
+use crate::hub::publish::{ITEMS_MAX, Item, Outcome, REQUEST_ID_BYTES_MAX};
 use crate::hub::{Caller, Hub};
 use crate::pki::Peer;
 
+use super::encoded::Encoded;
 use super::items::Items;
 use super::server::publish_service_server::PublishService;
 use super::{access, convert, status, wire};
+
+/// The number of the field `results` of each answer.
+const RESULTS: u32 = 1;
+
+/// What the result of an accepted item takes in an answer: an id in text, a revision and three heads.
+const RESULT_BYTES: usize = 44;
 
 /// Requests of one stream that may await their answer.
 const UNANSWERED_MAX: usize = 64;
@@ -34,14 +41,13 @@ impl Service {
 
 #[tonic::async_trait]
 impl PublishService for Service {
-    async fn publish(&self, request: Request<Items>) -> Result<Response<wire::PublishResponse>, Status> {
+    async fn publish(&self, request: Request<Items>) -> Result<Response<Encoded>, Status> {
         let caller = access::caller(&request)?;
         let Items { items } = request.into_inner();
-        let results = publish(&self.hub, &caller, items).await?;
-        Ok(Response::new(wire::PublishResponse { results }))
+        Ok(Response::new(publish(&self.hub, &caller, items).await?))
     }
 
-    type PublishStreamStream = Pin<Box<dyn Stream<Item = Result<wire::PublishStreamResponse, Status>> + Send>>;
+    type PublishStreamStream = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
 
     async fn publish_stream(
         &self,
@@ -57,13 +63,7 @@ impl PublishService for Service {
             request.into_inner(),
             answers,
         ));
-        // Answers come in the order of the requests, though the hub works on many at once.
-        let in_order = ReceiverStream::new(answered).then(|answer: tokio::task::JoinHandle<_>| async {
-            answer
-                .await
-                .unwrap_or_else(|_| Err(Status::internal("the request was dropped")))
-        });
-        Ok(Response::new(Box::pin(in_order)))
+        Ok(Response::new(Box::pin(ReceiverStream::new(answered))))
     }
 
     async fn revise(&self, request: Request<wire::ReviseRequest>) -> Result<Response<wire::ReviseResponse>, Status> {
@@ -105,7 +105,7 @@ impl PublishService for Service {
         }))
     }
 
-    async fn retract(&self, request: Request<wire::RetractRequest>) -> Result<Response<wire::RetractResponse>, Status> {
+    async fn retract(&self, request: Request<wire::RetractRequest>) -> Result<Response<Encoded>, Status> {
         let caller = access::caller(&request)?;
         let wire::RetractRequest {
             ids,
@@ -124,48 +124,136 @@ impl PublishService for Service {
             .retract(&caller, ids, reason, confirm_large)
             .await
             .map_err(status::from_hub)?;
-        Ok(Response::new(wire::RetractResponse {
-            results: outcomes.into_iter().map(convert::outcome).collect(),
-        }))
+        Ok(Response::new(results(&outcomes)))
     }
 }
 
-/// Answers to the requests of one stream, to be sent in their order.
-type Answers = tokio::sync::mpsc::Sender<tokio::task::JoinHandle<Result<wire::PublishStreamResponse, Status>>>;
-
-async fn publish_all(hub: Hub, caller: Caller, peer: Peer, mut requests: Streaming<Items>, answers: Answers) {
+/// Answers the requests of one stream, in their order. Those that have arrived are published together: while one lot is being written,
+/// the next arrives. A client that does not read its answers is not read either.
+async fn publish_all(
+    hub: Hub,
+    caller: Caller,
+    peer: Peer,
+    mut requests: Streaming<Items>,
+    answers: tokio::sync::mpsc::Sender<Result<Encoded, Status>>,
+) {
+    let mut left = None;
     loop {
-        // Waiting for room comes first: a client that does not read its answers is not read either.
-        let Ok(room) = answers.reserve().await else { return };
-        let next = tokio::select! {
-            () = peer.cut().cancelled() => Some(Err(Status::unauthenticated("the agent's rights have ended"))),
-            next = requests.next() => next,
+        let first = match left.take() {
+            Some(request) => Some(Ok(request)),
+            None => tokio::select! {
+                () = peer.cut().cancelled() => Some(Err(Status::unauthenticated("the agent's rights have ended"))),
+                next = requests.next() => next,
+            },
         };
-        match next {
-            None => return,
-            Some(Err(status)) => {
-                room.send(tokio::spawn(async { Err(status) }));
+        let mut lot = Lot::gather(first, &mut requests).await;
+        left = lot.left.take();
+        let published = match lot.items.is_empty() {
+            true => Ok(Vec::new()),
+            false => hub.publish(&caller, lot.items.into_iter().map(item)).await,
+        };
+        let end = match &published {
+            Ok(_) => lot.end,
+            Err(error) => End::Failed(status::from_hub(error.clone())),
+        };
+        let mut outcomes = published.unwrap_or_default().into_iter();
+        for count in lot.counts {
+            let these: Vec<Outcome> = outcomes.by_ref().take(count).collect();
+            // Where nothing was published there are none, and the reason comes after.
+            if !these.is_empty() && answers.send(Ok(results(&these))).await.is_err() {
                 return;
             }
-            Some(Ok(Items { items })) => {
-                let (hub, caller) = (hub.clone(), caller.clone());
-                room.send(tokio::spawn(async move {
-                    let results = publish(&hub, &caller, items).await?;
-                    Ok(wire::PublishStreamResponse { results })
-                }));
+        }
+        match end {
+            End::None => {}
+            End::Closed => return,
+            End::Failed(status) => {
+                // Whoever has gone needs no reason.
+                let _ = answers.send(Err(status)).await;
+                return;
             }
         }
     }
 }
 
-async fn publish(hub: &Hub, caller: &Caller, items: Vec<Bytes>) -> Result<Vec<wire::PublishResult>, Status> {
+/// Requests of one stream that are published together.
+struct Lot {
+    items: Vec<Bytes>,
+    /// How many of the items each request has; none has no item.
+    counts: Vec<usize>,
+    /// A request that has arrived and is for the next lot.
+    left: Option<Items>,
+    end: End,
+}
+
+/// Why there will be no further lot.
+enum End {
+    /// There will be.
+    None,
+    /// The client has said all.
+    Closed,
+    /// A request cannot be answered, and neither can what comes after it.
+    Failed(Status),
+}
+
+impl Lot {
+    /// Takes what has arrived after `first`, and waits for nothing; all together no more than one request may have.
+    async fn gather(first: Option<Result<Items, Status>>, requests: &mut Streaming<Items>) -> Lot {
+        let mut lot = Lot {
+            items: Vec::new(),
+            counts: Vec::new(),
+            left: None,
+            end: End::None,
+        };
+        let mut next = first;
+        while lot.takes(next) && lot.counts.len() < UNANSWERED_MAX {
+            next = tokio::select! {
+                biased;
+                next = requests.next() => next,
+                () = std::future::ready(()) => break,
+            };
+        }
+        lot
+    }
+
+    /// Takes a request, if it is one and there is room. False where the lot ends.
+    fn takes(&mut self, next: Option<Result<Items, Status>>) -> bool {
+        let checked = next.map(|next| {
+            let Items { items } = next?;
+            check_count("items", items.len()).map_err(status::invalid)?;
+            Ok(items)
+        });
+        match checked {
+            None => self.end = End::Closed,
+            Some(Err(status)) => self.end = End::Failed(status),
+            Some(Ok(items)) if self.items.len() + items.len() > ITEMS_MAX => self.left = Some(Items { items }),
+            Some(Ok(items)) => {
+                self.counts.push(items.len());
+                self.items.extend(items);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+async fn publish(hub: &Hub, caller: &Caller, items: Vec<Bytes>) -> Result<Encoded, Status> {
     check_count("items", items.len()).map_err(status::invalid)?;
     // Lazily: the hub asks for an item when the member has its turn.
     let outcomes = hub
         .publish(caller, items.into_iter().map(item))
         .await
         .map_err(status::from_hub)?;
-    Ok(outcomes.into_iter().map(convert::outcome).collect())
+    Ok(results(&outcomes))
+}
+
+/// `PublishResponse`, `PublishStreamResponse` or `RetractResponse`, which have the same one field.
+fn results(outcomes: &[Outcome]) -> Encoded {
+    let mut response = Encoded::with_capacity(outcomes.len() * RESULT_BYTES);
+    for outcome in outcomes {
+        response.push_field(RESULTS, |result| convert::outcome(outcome, result));
+    }
+    response
 }
 
 fn item(item: Bytes) -> Result<Item, Violation> {

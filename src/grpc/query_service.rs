@@ -50,8 +50,12 @@ impl QueryService for Service {
             return Err(status::invalid(Violation::new("values", reason)));
         }
         let kind = convert::optional_kind("kind", kind).map_err(status::invalid)?;
-        let understood: Vec<Result<Observable, String>> = values.iter().map(|value| understand(kind, value)).collect();
-        let observables: Vec<_> = understood.iter().map(|value| value.as_ref().ok().cloned()).collect();
+        let mut reasons = Vec::new();
+        let understood = values.iter().map(|value| {
+            let understood = understand(kind, value);
+            understood.map_err(|reason| reasons.push(reason)).ok()
+        });
+        let observables: Vec<Option<Observable>> = understood.collect();
         let reach = distance_max.map_or(Reach::Usual, Reach::Within);
         let matches = self
             .hub
@@ -59,8 +63,10 @@ impl QueryService for Service {
             .await
             .map_err(status::from_hub)?;
         let mut response = Encoded::default();
-        for ((raw, understood), matches) in values.into_iter().zip(understood).zip(matches) {
-            response.push_field(RESULTS, &lookup_result(raw, understood, &matches).into_parts());
+        let mut reasons = reasons.into_iter();
+        for ((raw, observable), matches) in values.iter().zip(&observables).zip(&matches) {
+            let understood = observable.as_ref().ok_or_else(|| reasons.next().unwrap_or_default());
+            response.push_field(RESULTS, |result| lookup_result(raw, understood, matches, result));
         }
         Ok(Response::new(response))
     }
@@ -71,7 +77,7 @@ impl QueryService for Service {
         let id = convert::id::<IndicatorId>("id", &id).map_err(status::invalid)?;
         let release = self.hub.indicator(&caller, id).await.map_err(status::from_hub)?;
         let mut response = Encoded::default();
-        response.push_field(INDICATOR, &convert::indicator_parts(&release));
+        response.push_field(INDICATOR, |indicator| convert::indicator(&release, indicator));
         Ok(Response::new(response))
     }
 
@@ -98,7 +104,7 @@ impl QueryService for Service {
             .map_err(status::from_hub)?;
         let mut response = Encoded::default();
         for release in &page.releases {
-            response.push_field(INDICATORS, &convert::indicator_parts(release));
+            response.push_field(INDICATORS, |indicator| convert::indicator(release, indicator));
         }
         let next_page_token = page.next.map(|token| URL_SAFE_NO_PAD.encode(token)).unwrap_or_default();
         response.push_message(&wire::SearchIndicatorsResponse {
@@ -168,7 +174,6 @@ impl QueryService for Service {
 const RESULTS: u32 = 1;
 const INDICATOR: u32 = 1;
 const INDICATORS: u32 = 1;
-const LOOKUP_RESULT_MATCHES: u32 = 5;
 const MATCH_INDICATOR: u32 = 2;
 
 fn understand(kind: Option<Kind>, value: &str) -> Result<Observable, String> {
@@ -185,36 +190,32 @@ fn understand(kind: Option<Kind>, value: &str) -> Result<Observable, String> {
     observable.map_err(|invalid| invalid.to_string())
 }
 
-fn lookup_result(raw: String, understood: Result<Observable, String>, matches: &Matches) -> Encoded {
-    let mut head = wire::LookupResult {
-        raw,
-        truncated: matches.truncated,
-        corroboration: understood
-            .as_ref()
-            .ok()
-            .map(|_| convert::corroboration(matches.corroboration)),
-        ..Default::default()
-    };
-    match &understood {
+/// The fields of `LookupResult`.
+fn lookup_result(raw: &str, understood: Result<&Observable, String>, matches: &Matches, result: &mut Encoded) {
+    result.push_text(1, raw);
+    match understood {
         Ok(observable) => {
-            head.observable = Some(convert::observable(observable));
-            head.observable_id = observable.id().to_string();
+            result.push_field(2, |fields| {
+                fields.push_number(1, convert::kind_number(observable.kind()) as u64);
+                fields.push_text(2, observable.value());
+            });
+            result.push_id(3, observable.id().0);
+            let corroboration = convert::corroboration(matches.corroboration);
+            result.push_field(7, |fields| fields.push_message(&corroboration));
         }
-        Err(reason) => head.reason.clone_from(reason),
+        Err(reason) => result.push_text(4, &reason),
     }
-    let mut result = Encoded::default();
-    result.push_message(&head);
     for (relation, release) in &matches.found {
-        let mut found = Encoded::default();
-        found.push_message(&wire::Match {
-            relation: convert::relation(*relation),
-            indicator: None,
-            distance: convert::distance(*relation),
+        result.push_field(5, |found| {
+            found.push_message(&wire::Match {
+                relation: convert::relation(*relation),
+                indicator: None,
+                distance: convert::distance(*relation),
+            });
+            found.push_field(MATCH_INDICATOR, |indicator| convert::indicator(release, indicator));
         });
-        found.push_field(MATCH_INDICATOR, &convert::indicator_parts(release));
-        result.push_field(LOOKUP_RESULT_MATCHES, &found.into_parts());
     }
-    result
+    result.push_number(6, u64::from(matches.truncated));
 }
 
 /// The number of items asked for, within the maximum.

@@ -348,30 +348,6 @@ impl Feed {
         Ok(step)
     }
 
-    /// What the feed would ask of others that are where it is; none where its batch must be its own.
-    fn question(&self, indicators: &Indicators, member: &MemberRecord) -> Option<Question> {
-        let position = &self.position;
-        let head = indicators.ordinal();
-        let is_alone = self.hub.shared.feeds_open.load(Ordering::Relaxed) < 2;
-        let is_idle = position.is_settled() && position.goal == head;
-        let is_first = position.goal == 0 || !position.is_settled() && position.base == 0;
-        let is_ahead = !matches!(self.looking, Looking::Done);
-        let has_own_past = is_ahead || position.again || position.owed || !self.filling.is_new();
-        let base = if position.is_settled() {
-            position.goal
-        } else {
-            position.base
-        };
-        let may_hold_more = earlier(&self.durable)
-            .iter()
-            .any(|span| span.within(base, head).is_some());
-        if is_alone || is_idle || is_first || has_own_past || may_hold_more {
-            return None;
-        }
-        let place = (position, self.binding.filter(), &self.limits);
-        self.hub.shared.common.question(indicators, member.viewer(), place)
-    }
-
     /// Works out what comes next.
     fn work(&mut self, views: &Views, member: &MemberRecord) -> Step {
         let indicators = &views.indicators;

@@ -17,7 +17,7 @@ use super::guard::{check_share, tightens};
 use super::queue::Lane;
 use super::quota::{Limits, take_room};
 use super::sequencer::Verdict;
-use super::turns::{ITEMS_PER_TURN, TURN_MAX};
+use super::turns::{ITEMS_PER_TURN, ITEMS_WITHOUT_TURN_MAX, TURN_MAX};
 use super::views::Views;
 use super::views::at_hand::AtHand;
 use super::views::indicators::Version;
@@ -67,9 +67,14 @@ impl Hub {
         let kind = self.kind_of(caller.member)?;
         let now = self.now();
         let mut prepared: Vec<Result<Prepared, Violation>> = Vec::with_capacity(items.len());
+        // So few are done sooner than a turn is waited for.
+        let needs_turn = items.len() > ITEMS_WITHOUT_TURN_MAX;
         while items.len() > 0 {
             {
-                let _turn = self.shared.turns.take(Lane::Member(caller.member)).await?;
+                let _turn = match needs_turn {
+                    true => Some(self.shared.turns.take(Lane::Member(caller.member)).await?),
+                    false => None,
+                };
                 let begun = Instant::now();
                 for item in items.by_ref().take(ITEMS_PER_TURN) {
                     prepared.push(item.and_then(|item| self.prepare(caller, kind, now, item)));
@@ -210,7 +215,6 @@ impl Hub {
             .map_err(|violation| violation.within("draft.handling"))?;
         let warnings = self.warnings(&content.observable)?;
         let id = IndicatorId(new_id());
-        let observable = content.observable.id();
         let campaign: Box<str> = content.campaign.as_str().into();
         let indicator = Indicator {
             id,
@@ -224,6 +228,7 @@ impl Hub {
             warnings: warnings.clone(),
         };
         let stored = Box::new(StoredIndicator::new(indicator));
+        let observable = stored.observable;
         let event = Event::IndicatorPublished {
             stored,
             request_id: request_id.clone(),
@@ -261,18 +266,18 @@ fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limit
             warnings: item.warnings.clone(),
         };
     }
-    let key = (member, item.observable, item.campaign.clone());
+    // Taken once: an item that was decided is never asked for again.
+    let key = (member, item.observable, std::mem::take(&mut item.campaign));
     if let Some(id) = staged.publications.get(&key) {
         return Outcome::Duplicate { id: *id, revision: 1 };
     }
-    if let Some(index) = views.indicators.published(member, item.observable, &item.campaign) {
+    if let Some(index) = views.indicators.published(member, item.observable, &key.2) {
         let record = views.indicators.record(index);
         return Outcome::Duplicate {
             id: record.id,
             revision: record.current.revision,
         };
     }
-    // Taken once: an item that was decided is never asked for again.
     let Some((entry, salted)) = item.entry.take() else {
         return Violation::new("draft", "was already decided").into();
     };

@@ -12,6 +12,9 @@ use super::queue::{Lane, Queue, Refusal};
 /// Most items worked on in one turn.
 pub(super) const ITEMS_PER_TURN: usize = 64;
 
+/// Most items of a request that needs no turn: so few are worked on sooner than a task is woken.
+pub(super) const ITEMS_WITHOUT_TURN_MAX: usize = 4;
+
 /// How long a turn lasts, but for the item that is being worked on. Items differ a hundredfold in size, so their number alone is no
 /// bound.
 pub(super) const TURN_MAX: Duration = Duration::from_micros(100);

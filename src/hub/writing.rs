@@ -119,9 +119,12 @@ impl Writing {
     ) -> Option<(Lane, Proposal)> {
         let mut next = Some(first);
         while let Some((lane, mut proposal)) = next {
-            company.see(lane);
-            let is_shared = company.is_here() || queue.lanes_waiting() > 1;
-            match self.ask(lane, is_shared, |staged| decide(&mut proposal, staged)) {
+            let is_shared = company.is_with(lane) || queue.lanes_waiting() > 1;
+            let (decision, has_published) = self.ask(lane, is_shared, |staged| decide(&mut proposal, staged));
+            if has_published {
+                company.see(lane);
+            }
+            match decision {
                 Decision::Ready(completion) => self.completions.push(completion),
                 Decision::Partly(completion) => {
                     self.completions.push(completion);
@@ -142,8 +145,8 @@ impl Writing {
         room.items > 0 && room.bytes > 0
     }
 
-    /// Asks a proposal of a lane that has room, and counts what it adds.
-    fn ask<T>(&mut self, lane: Lane, is_shared: bool, proposal: impl FnOnce(&mut Staged) -> T) -> T {
+    /// Asks a proposal of a lane that has room, and counts what it adds. Says besides whether it is about indicators.
+    fn ask<T>(&mut self, lane: Lane, is_shared: bool, proposal: impl FnOnce(&mut Staged) -> T) -> (T, bool) {
         let room = self.room(lane, is_shared);
         let (entries, bytes) = (self.staged.entries.len(), self.staged.bytes);
         self.staged.room = room;
@@ -151,9 +154,11 @@ impl Writing {
         let added = self.added.entry(lane).or_default();
         // What decides without adding, such as a repetition, takes its time too.
         let decided = room.items - self.staged.room.items;
+        let newest = self.staged.entries[entries..].last();
+        let has_published = decided > 0 || newest.is_some_and(|(entry, _)| entry.indicator_id().is_some());
         added.items += decided.max(self.staged.entries.len() - entries);
         added.bytes += self.staged.bytes - bytes;
-        decision
+        (decision, has_published)
     }
 
     fn room(&self, lane: Lane, is_shared: bool) -> Room {
@@ -169,24 +174,28 @@ impl Writing {
     }
 }
 
-/// Whether several members publish.
+/// Whether several members publish. What they do besides, such as admitting one another, is short and changes nothing.
 #[derive(Default)]
 pub(super) struct Company {
-    last: Option<Lane>,
+    last: Option<(Lane, Instant)>,
     changed_at: Option<Instant>,
 }
 
 impl Company {
-    /// A lane is served.
-    pub fn see(&mut self, lane: Lane) {
-        if lane != Lane::Hub && self.last.replace(lane).is_some_and(|last| last != lane) {
-            self.changed_at = Some(Instant::now());
+    /// A lane has published.
+    fn see(&mut self, lane: Lane) {
+        let now = Instant::now();
+        if self.last.replace((lane, now)).is_some_and(|(last, _)| last != lane) {
+            self.changed_at = Some(now);
         }
     }
 
-    /// Whether another member than the last was served a short time ago.
-    pub fn is_here(&self) -> bool {
-        self.changed_at.is_some_and(|at| at.elapsed() < COMPANY)
+    /// Whether another than `lane` published a short time ago.
+    fn is_with(&self, lane: Lane) -> bool {
+        let is_other = self
+            .last
+            .is_some_and(|(last, at)| last != lane && at.elapsed() < COMPANY);
+        is_other || self.changed_at.is_some_and(|at| at.elapsed() < COMPANY)
     }
 }
 
@@ -277,6 +286,19 @@ mod tests {
             .unwrap();
         assert_eq!(added(&write(&queue, &mut company), FLOODER), 2);
         assert_eq!(added(&write(&queue, &mut company), FLOODER), 2);
+    }
+
+    #[test]
+    fn member_that_does_not_publish_is_no_company() {
+        let (queue, mut company) = (Queue::new(), Company::default());
+        let admission: Proposal = Box::new(|_, staged| {
+            staged.push(entry());
+            Decision::Ready(Box::new(|_, _| {}))
+        });
+        queue.push(HONEST, admission).unwrap();
+        write(&queue, &mut company);
+        queue.push(FLOODER, of_items(1_000, 400, false)).unwrap();
+        assert_eq!(added(&write(&queue, &mut company), FLOODER), 1_000);
     }
 
     #[test]

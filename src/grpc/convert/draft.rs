@@ -284,9 +284,12 @@ fn list<I, T>(
         let reason = format!("has {} values, at most {items_max} are accepted", items.len());
         return Err(Violation::new(field, reason));
     }
-    items
-        .iter()
-        .enumerate()
-        .map(|(place, item)| parse(&format!("{field}[{place}]"), item))
+    let numbered = items.iter().enumerate();
+    numbered
+        .map(|(place, item)| match parse(field, item) {
+            Ok(value) => Ok(value),
+            // Only what is refused needs its path.
+            Err(_) => parse(&format!("{field}[{place}]"), item),
+        })
         .collect()
 }

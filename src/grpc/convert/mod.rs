@@ -16,8 +16,8 @@ pub use draft::{assessment_draft, draft, filter};
 pub use membership::{asked, member_event, pending};
 pub use recall::{recall, subscription};
 pub use reply::{
-    agent, assessment, campaign, corroboration, digest, disclosure, disclosure_count, distance, group, indicator_parts,
-    member, observable, outcome, relation, removal,
+    agent, assessment, campaign, corroboration, digest, disclosure, disclosure_count, distance, group, indicator,
+    member, outcome, relation, removal,
 };
 
 /// The number of `item` on the wire: its place in `all`, from 1. A test holds that the generated enums agree.

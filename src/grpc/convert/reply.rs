@@ -1,11 +1,8 @@
 //! What the hub answers, as messages. An indicator is never encoded here: its bytes are as old as its publication.
 
-use bytes::Bytes;
-
 use crate::domain::assessment::{Assessment, AssessmentVerdict};
 use crate::domain::indicator::State;
 use crate::domain::member::{MemberKind, Role, Standing};
-use crate::domain::observable::Observable;
 use crate::domain::policy::Release;
 use crate::hub::Sighting;
 use crate::hub::assess::Corroboration;
@@ -17,29 +14,22 @@ use crate::hub::query::{Campaign, Relation};
 use crate::hub::roster::{AgentCard, GroupCard, MemberCard};
 
 use super::{number, time, wire};
+use crate::grpc::encoded::Encoded;
 
 /// The encoded field `state` of `Indicator` (number 25) for each [`State`], in the order of `State::ALL`.
 static STATE_FIELDS: [[u8; 3]; 4] = [[0xc8, 0x01, 1], [0xc8, 0x01, 2], [0xc8, 0x01, 3], [0xc8, 0x01, 4]];
 
 /// The encoded fields of one `Indicator`: the body as it was published, its present state, and for the owner the audience.
-pub fn indicator_parts(release: &Release<Sighting>) -> Vec<Bytes> {
+pub fn indicator(release: &Release<Sighting>, fields: &mut Encoded) {
     let sighting = release.body();
     let place = State::ALL
         .iter()
         .position(|state| *state == sighting.state)
         .unwrap_or_default();
-    let mut parts = vec![sighting.body.clone(), Bytes::from_static(&STATE_FIELDS[place])];
+    fields.push(&sighting.body);
+    fields.push(&STATE_FIELDS[place]);
     if release.is_own() {
-        parts.push(sighting.owner_suffix.clone());
-    }
-    parts
-}
-
-/// An observable.
-pub fn observable(observable: &Observable) -> wire::Observable {
-    wire::Observable {
-        kind: super::kind_number(observable.kind()),
-        value: observable.value().to_owned(),
+        fields.push(&sighting.owner_suffix);
     }
 }
 
@@ -82,18 +72,22 @@ pub fn digest(digest: Digest) -> wire::Digest {
     }
 }
 
-/// What became of one item.
-pub fn outcome(outcome: Outcome) -> wire::PublishResult {
-    use wire::publish_result::Outcome as Wire;
-    let outcome = match outcome {
-        Outcome::Accepted { id, revision, warnings } => Wire::Accepted(wire::Accepted {
-            id: id.to_string(),
-            revision,
-            warnings: warnings.iter().map(|name| name.as_str().to_owned()).collect(),
+/// What became of one item: the fields of `PublishResult`.
+pub fn outcome(outcome: &Outcome, fields: &mut Encoded) {
+    const ACCEPTED: u32 = 1;
+    const DUPLICATE: u32 = 2;
+    const REJECTED: u32 = 3;
+    match outcome {
+        Outcome::Accepted { id, revision, warnings } => fields.push_field(ACCEPTED, |accepted| {
+            accepted.push_id(1, id.0);
+            accepted.push_number(2, u64::from(*revision));
+            warnings
+                .iter()
+                .for_each(|name| accepted.push_item(3, name.as_str().as_bytes()));
         }),
-        Outcome::Duplicate { id, revision } => Wire::Duplicate(wire::Duplicate {
-            id: id.to_string(),
-            revision,
+        Outcome::Duplicate { id, revision } => fields.push_field(DUPLICATE, |duplicate| {
+            duplicate.push_id(1, id.0);
+            duplicate.push_number(2, u64::from(*revision));
         }),
         Outcome::Rejected(Rejection {
             violation,
@@ -106,15 +100,14 @@ pub fn outcome(outcome: Outcome) -> wire::PublishResult {
                 RejectionCode::Quota => "QUOTA",
             };
             let retry_after_ms = retry_after.map_or(0, |delay| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX));
-            Wire::Rejected(wire::Rejected {
-                field: violation.field,
-                reason: violation.reason,
-                code: code.to_owned(),
-                retry_after_ms,
-            })
+            fields.push_field(REJECTED, |rejected| {
+                rejected.push_text(1, &violation.field);
+                rejected.push_text(2, &violation.reason);
+                rejected.push_text(3, code);
+                rejected.push_number(4, u64::from(retry_after_ms));
+            });
         }
-    };
-    wire::PublishResult { outcome: Some(outcome) }
+    }
 }
 
 /// A member.
@@ -252,5 +245,67 @@ pub fn campaign(campaign: Campaign) -> wire::CampaignSummary {
         indicators,
         first_seen: Some(time(first_seen)),
         last_seen: Some(time(last_seen)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prost::Message;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::id::IndicatorId;
+    use crate::domain::indicator::Text;
+    use crate::domain::violation::Violation;
+
+    #[test]
+    fn outcomes_are_written_as_their_messages() {
+        use wire::publish_result::Outcome as Wire;
+        let id = IndicatorId(Uuid::from_u128(7));
+        let warnings = vec![Text::parse("warnings", "top sites").unwrap(), Text::default()];
+        let rejection = Rejection {
+            violation: Violation::new("draft.raw", "is no value"),
+            code: RejectionCode::Quota,
+            retry_after: Some(Duration::from_secs(1)),
+        };
+        for (outcome, expected) in [
+            (
+                Outcome::Accepted {
+                    id,
+                    revision: 1,
+                    warnings,
+                },
+                Wire::Accepted(wire::Accepted {
+                    id: id.to_string(),
+                    revision: 1,
+                    warnings: vec!["top sites".into(), String::new()],
+                }),
+            ),
+            (
+                Outcome::Duplicate { id, revision: 300 },
+                Wire::Duplicate(wire::Duplicate {
+                    id: id.to_string(),
+                    revision: 300,
+                }),
+            ),
+            (
+                Outcome::Rejected(rejection),
+                Wire::Rejected(wire::Rejected {
+                    field: "draft.raw".into(),
+                    reason: "is no value".into(),
+                    code: "QUOTA".into(),
+                    retry_after_ms: 1_000,
+                }),
+            ),
+        ] {
+            let mut fields = Encoded::default();
+            super::outcome(&outcome, &mut fields);
+            let expected = wire::PublishResult {
+                outcome: Some(expected),
+            };
+            assert_eq!(fields.encode_to_vec(), expected.encode_to_vec());
+        }
     }
 }

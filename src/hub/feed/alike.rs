@@ -9,6 +9,7 @@
 //! owes nothing and may have been sent nothing by earlier streams, and nothing was gathered before.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::domain::id::IndicatorId;
@@ -18,9 +19,11 @@ use crate::domain::policy::{self, Release};
 use super::super::cursor::{Phase, Position};
 use super::super::digest::Digest;
 use super::super::views::indicators::{Indicators, Version};
+use super::super::views::roster::MemberRecord;
+use super::ahead::Looking;
 use super::pass::Gathered;
 use super::upserts::Ready;
-use super::{Limits, RemovalReason, Step};
+use super::{Feed, Limits, RemovalReason, Step, earlier};
 
 /// Most touches between `base` and the head: a feed that is further behind is not live, and few are at its place.
 const TOUCHES_MAX: u32 = 4_096;
@@ -74,6 +77,32 @@ struct Kept {
     /// For each `base`, a version of each kind that changed since; none where feeds there have nothing in common.
     changed: HashMap<u32, Option<Arc<[Version]>>>,
     batches: HashMap<Question, Arc<Common>>,
+}
+
+impl Feed {
+    /// What the feed would ask of others that are where it is; none where its batch must be its own.
+    pub(super) fn question(&self, indicators: &Indicators, member: &MemberRecord) -> Option<Question> {
+        let position = &self.position;
+        let head = indicators.ordinal();
+        let is_alone = self.hub.shared.feeds_open.load(Ordering::Relaxed) < 2;
+        let is_idle = position.is_settled() && position.goal == head;
+        let is_first = position.goal == 0 || !position.is_settled() && position.base == 0;
+        let is_ahead = !matches!(self.looking, Looking::Done);
+        let has_own_past = is_ahead || position.again || position.owed || !self.filling.is_new();
+        let base = if position.is_settled() {
+            position.goal
+        } else {
+            position.base
+        };
+        let may_hold_more = earlier(&self.durable)
+            .iter()
+            .any(|span| span.within(base, head).is_some());
+        if is_alone || is_idle || is_first || has_own_past || may_hold_more {
+            return None;
+        }
+        let place = (position, self.binding.filter(), &self.limits);
+        self.hub.shared.common.question(indicators, member.viewer(), place)
+    }
 }
 
 impl CommonBatches {

@@ -234,7 +234,11 @@ impl Indicators {
 
     /// Folds a publication, revision or (with `state`) retraction.
     pub fn put(&mut self, stored: &StoredIndicator, state: Option<State>) -> RecordIndex {
-        let StoredIndicator { indicator, body } = stored;
+        let StoredIndicator {
+            indicator,
+            body,
+            observable,
+        } = stored;
         let handling = &indicator.content.handling;
         let state = state.unwrap_or(match handling.embargo {
             Some(_) => State::Embargoed,
@@ -257,7 +261,7 @@ impl Indicators {
                 self.replace(index, version);
                 index
             }
-            None => self.insert(indicator, version),
+            None => self.insert(indicator, *observable, version),
         };
         let due = match state {
             State::Embargoed => handling.embargo.as_ref().map(|embargo| Due {
@@ -300,9 +304,8 @@ impl Indicators {
         self.touches.push(ROSTER_TOUCH);
     }
 
-    fn insert(&mut self, indicator: &Indicator, version: Version) -> RecordIndex {
+    fn insert(&mut self, indicator: &Indicator, observable: ObservableId, version: Version) -> RecordIndex {
         let index = self.rows.len() as RecordIndex;
-        let observable = indicator.content.observable.id();
         let kind = indicator.content.observable.kind();
         self.has_networks |= matches!(kind, Kind::Ipv4Network | Kind::Ipv6Network);
         self.count(indicator.publisher, None, version.state);

@@ -5,9 +5,10 @@ use bytes::Bytes;
 use prost::Message;
 use prost_types::Timestamp as StoredTime;
 
-use super::{DecodeError, StoredIndicator, id_bytes, item, number, stored, uuid};
+use super::fields::Fields;
+use super::{DecodeError, StoredIndicator, item, number, stored, uuid};
 use crate::domain::handling::{Audience, Embargo, Handling, Tlp};
-use crate::domain::id::{GroupId, IndicatorId, MemberId, Timestamp};
+use crate::domain::id::{GroupId, IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{
     Code, Confidence, Content, Evidence, Indicator, Severity, Tag, Targets, Text, Ttp, Verdict,
 };
@@ -15,8 +16,16 @@ use crate::domain::member::MemberKind;
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
 
+/// Bytes of most bodies.
+const BODY_BYTES_USUAL: usize = 512;
+
 /// The body of `indicator` that readers are sent: everything but audience and state.
 pub fn encode_indicator(indicator: &Indicator) -> Bytes {
+    encode(indicator, indicator.content.observable.id())
+}
+
+/// The same, where the observable's id is known.
+pub(super) fn encode(indicator: &Indicator, observable_id: ObservableId) -> Bytes {
     let Indicator {
         id,
         publisher,
@@ -47,46 +56,115 @@ pub fn encode_indicator(indicator: &Indicator) -> Bytes {
         hash_quality,
         independent,
     } = content;
-    stored::Indicator {
-        id: id.to_string(),
-        observable_id: observable.id().to_string(),
-        observable: Some(stored::Observable {
-            kind: number(Kind::ALL, &observable.kind()),
-            value: observable.value().to_owned(),
-        }),
-        raw: raw.as_str().to_owned(),
-        publisher_id: publisher.to_string(),
-        publisher_kind: number(&MemberKind::ALL, publisher_kind),
-        revision: *revision,
-        verdict: number(&Verdict::ALL, verdict),
-        confidence: u32::from(confidence.value()),
-        severity: severity.map_or(0, |severity| number(&Severity::ALL, &severity)),
-        campaign: campaign.as_str().to_owned(),
-        attribution: attribution.as_str().to_owned(),
-        ttps: ttps.iter().map(|ttp| ttp.as_str().to_owned()).collect(),
-        targets: stored_targets(targets),
-        first_seen: first_seen.map(stored_time),
-        last_seen: last_seen.map(stored_time),
-        tags: tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
-        note: note.as_str().to_owned(),
-        evidence: evidence.iter().map(stored_evidence).collect(),
-        handling: Some(stored::Handling {
-            tlp: number(&Tlp::ALL, &handling.tlp()),
-            government_release: handling.government_release,
-            embargo_until: handling.embargo.as_ref().map(|embargo| stored_time(embargo.until)),
-            expires_at: handling.expires_at.map(stored_time),
-            ..stored::Handling::default()
-        }),
-        published_at: Some(stored_time(*published_at)),
-        revised_at: Some(stored_time(*revised_at)),
-        retraction_reason: retraction_reason.as_str().to_owned(),
-        hash_quality: u32::from(*hash_quality),
-        state: 0,
-        warnings: warnings.iter().map(|warning| warning.as_str().to_owned()).collect(),
-        independent: *independent,
+    let mut fields = Fields::with_capacity(BODY_BYTES_USUAL);
+    fields.id(1, id.0);
+    fields.id(2, observable_id.0);
+    fields.message(3, |fields| {
+        fields.number(1, number(Kind::ALL, &observable.kind()).into());
+        fields.text(2, observable.value());
+    });
+    fields.text(4, raw.as_str());
+    fields.id(5, publisher.0);
+    fields.number(6, number(&MemberKind::ALL, publisher_kind).into());
+    fields.number(7, (*revision).into());
+    fields.number(8, number(&Verdict::ALL, verdict).into());
+    fields.number(9, confidence.value().into());
+    fields.number(
+        10,
+        severity.map_or(0, |severity| number(&Severity::ALL, &severity)).into(),
+    );
+    fields.text(11, campaign.as_str());
+    fields.text(12, attribution.as_str());
+    ttps.iter().for_each(|ttp| fields.item(13, ttp.as_str().as_bytes()));
+    target_fields(targets, &mut fields);
+    fields.time(15, *first_seen);
+    fields.time(16, *last_seen);
+    tags.iter().for_each(|tag| fields.item(17, tag.as_str().as_bytes()));
+    fields.text(18, note.as_str());
+    evidence.iter().for_each(|piece| evidence_fields(piece, &mut fields));
+    handling_fields(handling, &mut fields);
+    fields.time(21, Some(*published_at));
+    fields.time(22, Some(*revised_at));
+    fields.text(23, retraction_reason.as_str());
+    fields.number(24, (*hash_quality).into());
+    warnings
+        .iter()
+        .for_each(|warning| fields.item(26, warning.as_str().as_bytes()));
+    fields.number(27, (*independent).into());
+    fields.finish()
+}
+
+/// The audience is not among them.
+fn handling_fields(handling: &Handling, fields: &mut Fields) {
+    fields.message(20, |fields| {
+        fields.number(1, number(&Tlp::ALL, &handling.tlp()).into());
+        fields.number(4, handling.government_release.into());
+        fields.time(5, handling.embargo.as_ref().map(|embargo| embargo.until));
+        fields.time(7, handling.expires_at);
+    });
+}
+
+fn target_fields(targets: &Targets, fields: &mut Fields) {
+    let Targets {
+        countries,
+        languages,
+        events,
+    } = targets;
+    if countries.is_empty() && languages.is_empty() && events.is_empty() {
+        return;
     }
-    .encode_to_vec()
-    .into()
+    fields.message(14, |fields| {
+        countries
+            .iter()
+            .for_each(|code| fields.item(1, code.as_str().as_bytes()));
+        languages
+            .iter()
+            .for_each(|code| fields.item(2, code.as_str().as_bytes()));
+        events
+            .iter()
+            .for_each(|event| fields.item(3, event.as_str().as_bytes()));
+    });
+}
+
+fn evidence_fields(evidence: &Evidence, fields: &mut Fields) {
+    let Evidence {
+        description,
+        reference,
+        sha256,
+    } = evidence;
+    fields.message(19, |fields| {
+        fields.text(1, description.as_str());
+        fields.text(2, reference.as_str());
+        if let Some(hash) = sha256 {
+            fields.item(3, hash);
+        }
+    });
+}
+
+/// The fields of `IndicatorPublished`, `IndicatorRevised` or (without a request) `IndicatorRetracted`.
+pub(super) fn event_fields(stored: &StoredIndicator, request_id: &str, fields: &mut Fields) {
+    fields.item(1, &stored.body);
+    let handling = &stored.indicator.content.handling;
+    let embargo = handling
+        .embargo
+        .as_ref()
+        .map(|embargo| embargo.members())
+        .unwrap_or_default();
+    let audience = handling.audience();
+    if !audience.is_empty() || !embargo.is_empty() {
+        fields.message(2, |fields| {
+            audience
+                .members()
+                .iter()
+                .for_each(|member| fields.item(1, member.0.as_bytes()));
+            audience
+                .groups()
+                .iter()
+                .for_each(|group| fields.item(2, group.0.as_bytes()));
+            embargo.iter().for_each(|member| fields.item(3, member.0.as_bytes()));
+        });
+    }
+    fields.text(3, request_id);
 }
 
 /// The audience as fields of the same message: appended to the body, it makes the owner's view. (Protobuf merges a message field
@@ -114,26 +192,6 @@ pub fn encode_audience(handling: &Handling) -> Bytes {
     }
 }
 
-pub(super) fn stored_audience(indicator: &Indicator) -> Option<stored::Audience> {
-    let handling = &indicator.content.handling;
-    let ids = |members: &[MemberId]| members.iter().map(|member| id_bytes(member.0)).collect();
-    let audience = stored::Audience {
-        member_ids: ids(handling.audience().members()),
-        group_ids: handling
-            .audience()
-            .groups()
-            .iter()
-            .map(|group| id_bytes(group.0))
-            .collect(),
-        embargo_member_ids: handling
-            .embargo
-            .as_ref()
-            .map(|embargo| ids(embargo.members()))
-            .unwrap_or_default(),
-    };
-    (audience != stored::Audience::default()).then_some(audience)
-}
-
 pub(super) fn decode_stored(body: Bytes, audience: Option<stored::Audience>) -> Result<StoredIndicator, DecodeError> {
     let stored::Audience {
         member_ids,
@@ -151,7 +209,11 @@ pub(super) fn decode_stored(body: Bytes, audience: Option<stored::Audience>) -> 
         .collect::<Result<Vec<_>, _>>()?;
     let audience = Audience::new(members(&member_ids)?, groups).map_err(violation)?;
     let indicator = decode(&body, audience, members(&embargo_member_ids)?)?;
-    Ok(StoredIndicator { indicator, body })
+    Ok(StoredIndicator {
+        observable: indicator.content.observable.id(),
+        indicator,
+        body,
+    })
 }
 
 /// The indicator in a body, with `audience` and `embargo_members` put back.
@@ -267,14 +329,6 @@ fn decode_handling(
     Ok(handling)
 }
 
-fn stored_targets(targets: &Targets) -> Option<stored::Targets> {
-    (*targets != Targets::default()).then(|| stored::Targets {
-        countries: targets.countries.iter().map(|code| code.as_str().to_owned()).collect(),
-        languages: targets.languages.iter().map(|code| code.as_str().to_owned()).collect(),
-        events: targets.events.iter().map(|event| event.as_str().to_owned()).collect(),
-    })
-}
-
 fn decode_targets(targets: stored::Targets) -> Result<Targets, DecodeError> {
     let stored::Targets {
         countries,
@@ -297,17 +351,6 @@ fn decode_targets(targets: stored::Targets) -> Result<Targets, DecodeError> {
     })
 }
 
-fn stored_evidence(evidence: &Evidence) -> stored::Evidence {
-    stored::Evidence {
-        description: evidence.description.as_str().to_owned(),
-        reference: evidence.reference.as_str().to_owned(),
-        sha256: evidence
-            .sha256
-            .map(|hash| Bytes::copy_from_slice(&hash))
-            .unwrap_or_default(),
-    }
-}
-
 fn decode_evidence(evidence: stored::Evidence) -> Result<Evidence, DecodeError> {
     let stored::Evidence {
         description,
@@ -327,13 +370,6 @@ fn decode_evidence(evidence: stored::Evidence) -> Result<Evidence, DecodeError> 
             ),
         },
     })
-}
-
-fn stored_time(time: Timestamp) -> StoredTime {
-    StoredTime {
-        seconds: time.0.div_euclid(1_000_000),
-        nanos: (time.0.rem_euclid(1_000_000) * 1_000) as i32,
-    }
 }
 
 fn time(time: StoredTime) -> Timestamp {

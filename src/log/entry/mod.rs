@@ -1,6 +1,7 @@
 //! What an entry means: events of the domain to stored bytes and back. The stored format has protos of its own
 //! (`proto/clearinghouse/storage/v1`), so that a change of the wire API never rewrites history. Nothing here touches a disk.
 
+mod fields;
 mod indicator;
 mod roster;
 mod sharing;
@@ -10,12 +11,17 @@ use prost::Message;
 
 use crate::domain::agent::AgentName;
 use crate::domain::assessment::Assessment;
-use crate::domain::id::{ChangeId, GroupId, IndicatorId, InvitationId, MemberId, RunId, Timestamp};
+use crate::domain::id::{ChangeId, GroupId, IndicatorId, InvitationId, MemberId, ObservableId, RunId, Timestamp};
 use crate::domain::indicator::Indicator;
 use crate::domain::member::{MemberKind, Name, Roles, Standing};
 use crate::domain::subscription::SubscriptionName;
 
+use fields::Fields;
+
 pub use indicator::{decode_indicator, encode_audience, encode_indicator};
+
+/// Bytes of most entries that carry an indicator.
+const ENTRY_BYTES_USUAL: usize = 512;
 
 /// The stored messages, as generated.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
@@ -50,13 +56,20 @@ pub struct StoredIndicator {
     pub indicator: Indicator,
     /// `clearinghouse.storage.v1.Indicator`, which has the layout of `clearinghouse.v1.Indicator`.
     pub body: Bytes,
+    /// The id of what it speaks of, which is a hash of it.
+    pub observable: ObservableId,
 }
 
 impl StoredIndicator {
     /// Encodes the body.
     pub fn new(indicator: Indicator) -> StoredIndicator {
-        let body = encode_indicator(&indicator);
-        StoredIndicator { indicator, body }
+        let observable = indicator.content.observable.id();
+        let body = indicator::encode(&indicator, observable);
+        StoredIndicator {
+            indicator,
+            body,
+            observable,
+        }
     }
 }
 
@@ -275,17 +288,27 @@ impl From<prost::DecodeError> for DecodeError {
 impl Entry {
     /// The bytes to be stored.
     pub fn encode(&self) -> Bytes {
-        let actor = self.actor.as_ref().map(|actor| stored::Actor {
-            member_id: id_bytes(actor.member.0),
-            agent: actor.agent.to_string(),
-        });
-        stored::Entry {
-            at: self.at.0,
-            actor,
-            event: Some(encode_event(&self.event)),
+        let mut fields = Fields::with_capacity(ENTRY_BYTES_USUAL);
+        fields.number(1, self.at.0 as u64);
+        if let Some(actor) = &self.actor {
+            fields.message(2, |fields| {
+                fields.item(1, actor.member.0.as_bytes());
+                fields.text(2, actor.agent.as_str());
+            });
         }
-        .encode_to_vec()
-        .into()
+        match &self.event {
+            Event::IndicatorPublished { stored, request_id } => {
+                fields.message(3, |fields| indicator::event_fields(stored, request_id, fields));
+            }
+            Event::IndicatorRevised { stored, request_id } => {
+                fields.message(4, |fields| indicator::event_fields(stored, request_id, fields));
+            }
+            Event::IndicatorRetracted { stored } => {
+                fields.message(5, |fields| indicator::event_fields(stored, "", fields));
+            }
+            other => encode_event(other).encode(fields.bytes()),
+        }
+        fields.finish()
     }
 
     /// The entry in stored bytes.
@@ -314,32 +337,10 @@ impl Entry {
     }
 }
 
+/// An event of those that are not written by hand.
 fn encode_event(event: &Event) -> stored::entry::Event {
     use stored::entry::Event as Stored;
-    let parts = |stored: &StoredIndicator| (stored.body.clone(), indicator::stored_audience(&stored.indicator));
     match event {
-        Event::IndicatorPublished { stored, request_id } => {
-            let (indicator, audience) = parts(stored);
-            let request_id = request_id.to_string();
-            Stored::IndicatorPublished(stored::IndicatorPublished {
-                indicator,
-                audience,
-                request_id,
-            })
-        }
-        Event::IndicatorRevised { stored, request_id } => {
-            let (indicator, audience) = parts(stored);
-            let request_id = request_id.to_string();
-            Stored::IndicatorRevised(stored::IndicatorRevised {
-                indicator,
-                audience,
-                request_id,
-            })
-        }
-        Event::IndicatorRetracted { stored } => {
-            let (indicator, audience) = parts(stored);
-            Stored::IndicatorRetracted(stored::IndicatorRetracted { indicator, audience })
-        }
         Event::ClockTicked { now } => Stored::ClockTicked(stored::ClockTicked { now: now.0 }),
         sharing_event @ (Event::AssessmentMade(_)
         | Event::SubscriptionAttached { .. }
