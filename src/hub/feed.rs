@@ -59,7 +59,6 @@ use super::views::roster::MemberRecord;
 use super::views::sight::Span;
 use super::{Caller, Hub};
 use ahead::Looking;
-use alike::Question;
 use filling::{Filling, InHand};
 use pass::Pass;
 use plan::{Next, Plan};
