@@ -142,6 +142,7 @@ async fn publish_all(
         let first = match left.take() {
             Some(request) => Some(Ok(request)),
             None => tokio::select! {
+                biased;
                 () = peer.cut().cancelled() => Some(Err(Status::unauthenticated("the agent's rights have ended"))),
                 next = requests.next() => next,
             },
