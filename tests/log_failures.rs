@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clearinghouse::domain::id::Seq;
 use clearinghouse::log::{AppendError, Durability, Log, Options};
@@ -16,8 +17,16 @@ use support::{check_log, check_reader, check_recovered, entries, fill};
 /// Room for the stores, a copy of the growing one and the ballast, and little more.
 const DISK_BYTES: u64 = 224 * 1024 * 1024;
 
+/// A process that is being started holds for a moment what its parent has open, the lock of another test's log among it.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn a_full_disk_stops_appends_not_reads_and_loses_nothing() {
+    let _alone = alone();
     let Some(disk) = Disk::attach(DISK_BYTES) else { return };
     let dir = disk.mounted.join("log");
     let filler = disk.mounted.join("filler");
@@ -54,6 +63,7 @@ fn a_full_disk_stops_appends_not_reads_and_loses_nothing() {
 
 #[test]
 fn a_failed_write_or_sync_is_never_followed_by_an_acknowledgement() {
+    let _alone = alone();
     if let Err(error) = Command::new("strace").arg("-V").output() {
         println!("skipped: strace is not here: {error}");
         return;
