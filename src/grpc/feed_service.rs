@@ -1,10 +1,10 @@
 //! Feeds: the hub's batches as a stream of encoded responses.
 
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio_stream::Stream;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::domain::agent::AgentName;
@@ -19,9 +19,6 @@ use crate::pki::Peer;
 use super::encoded::Encoded;
 use super::server::feed_service_server::FeedService;
 use super::{access, convert, status, wire};
-
-/// Responses made ahead of a slow subscriber. What it does not read is not made: it costs the hub no more than this.
-const RESPONSES_AHEAD_MAX: usize = 2;
 
 pub struct Service {
     hub: Hub,
@@ -62,10 +59,8 @@ impl FeedService for Service {
             Some(name) => self.hub.subscribe_durable(&caller, name, filter, &cursor).await,
         };
         let feed = feed.map_err(status::from_hub)?;
-        let (responses, stream) = tokio::sync::mpsc::channel(RESPONSES_AHEAD_MAX);
         tracing::info!(member = %caller.member, agent = %caller.agent, name, "feed opened");
-        tokio::spawn(send_all(feed, peer, until_live, responses));
-        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+        Ok(Response::new(Box::pin(Responses::of(feed, peer, until_live))))
     }
 
     async fn acknowledge(
@@ -112,37 +107,57 @@ impl FeedService for Service {
     }
 }
 
-async fn send_all(
-    mut feed: Feed,
+/// The responses of one feed. Each is made when the connection has room for it: what a slow subscriber does not read is not made, and
+/// costs the hub no memory.
+struct Responses {
+    making: Option<Making>,
     peer: Peer,
     until_live: bool,
-    responses: tokio::sync::mpsc::Sender<Result<Encoded, Status>>,
-) {
-    loop {
-        let Ok(room) = responses.reserve().await else { break };
-        let batch = tokio::select! {
-            () = peer.cut().cancelled() => {
-                room.send(Err(Status::unauthenticated("the agent's rights have ended")));
-                break;
-            }
-            () = responses.closed() => break,
-            batch = feed.next() => batch,
-        };
-        match batch {
-            Ok(batch) => {
-                let last = until_live && batch.live.is_some();
-                metrics::counter!("clearinghouse_feed_upserts_total").increment(batch.upserts.len() as u64);
-                metrics::counter!("clearinghouse_feed_removals_total").increment(batch.removals.len() as u64);
-                room.send(Ok(response(batch)));
-                if last {
-                    break;
-                }
-            }
-            Err(error) => {
-                room.send(Err(status::from_hub(error)));
-                break;
-            }
+}
+
+/// The next response in the making, and the feed unless it was the last.
+type Making = Pin<Box<dyn Future<Output = (Option<Feed>, Result<Encoded, Status>)> + Send>>;
+
+impl Responses {
+    fn of(feed: Feed, peer: Peer, until_live: bool) -> Responses {
+        Responses {
+            making: Some(Box::pin(make(feed, peer.clone(), until_live))),
+            peer,
+            until_live,
         }
+    }
+}
+
+impl Stream for Responses {
+    type Item = Result<Encoded, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(making) = &mut self.making else {
+            return Poll::Ready(None);
+        };
+        let (feed, response) = ready!(making.as_mut().poll(context));
+        let (peer, until_live) = (self.peer.clone(), self.until_live);
+        self.making = feed.map(|feed| -> Making { Box::pin(make(feed, peer, until_live)) });
+        Poll::Ready(Some(response))
+    }
+}
+
+async fn make(mut feed: Feed, peer: Peer, until_live: bool) -> (Option<Feed>, Result<Encoded, Status>) {
+    let batch = tokio::select! {
+        biased;
+        () = peer.cut().cancelled() => {
+            return (None, Err(Status::unauthenticated("the agent's rights have ended")));
+        }
+        batch = feed.next() => batch,
+    };
+    match batch {
+        Ok(batch) => {
+            let last = until_live && batch.live.is_some();
+            metrics::counter!("clearinghouse_feed_upserts_total").increment(batch.upserts.len() as u64);
+            metrics::counter!("clearinghouse_feed_removals_total").increment(batch.removals.len() as u64);
+            ((!last).then_some(feed), Ok(response(batch)))
+        }
+        Err(error) => (None, Err(status::from_hub(error))),
     }
 }
 
