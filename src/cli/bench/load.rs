@@ -142,14 +142,11 @@ impl Load {
     /// The value of draft `number` as somebody writes it who asks without saying what it is. An app's name looks like a host's and
     /// its number like nothing, so that who asks for one gives its address in a store; here, the value of another draft is asked for.
     pub fn asked(&self, number: u64) -> String {
-        let mut number = number;
-        loop {
-            let (value, kind) = self.value(number);
-            if !matches!(kind, Kind::AndroidApp | Kind::IosApp) {
-                return value;
-            }
-            number = number.saturating_sub(1);
-        }
+        // The first draft of all may be an app's.
+        let others = (0..=number).rev().chain(number + 1..);
+        let mut values = others.map(|number| self.value(number));
+        let found = values.find(|(_, kind)| !matches!(kind, Kind::AndroidApp | Kind::IosApp));
+        found.map(|(value, _)| value).unwrap_or_default()
     }
 
     /// Draft `number`.
@@ -359,6 +356,18 @@ mod tests {
             duplicates += u32::from(!seen.insert(observable) && !load.value(number).0.starts_with("198"));
         }
         assert_eq!(duplicates, 0);
+    }
+
+    #[test]
+    fn another_value_is_asked_for_where_the_first_draft_is_an_apps() {
+        let loads = (0..2_000).map(|seed| Load::new(seed, Vec::new()));
+        let of_apps: Vec<Load> = loads
+            .filter(|load| matches!(load.value(0).1, Kind::AndroidApp | Kind::IosApp))
+            .collect();
+        assert!(!of_apps.is_empty());
+        for load in of_apps {
+            assert!(Observable::parse(&load.asked(0)).is_ok());
+        }
     }
 
     #[test]
