@@ -164,15 +164,9 @@ async fn make(mut feed: Feed, peer: Peer, until_live: bool) -> (Option<Feed>, Re
 /// Number of the field `upserts` in `SubscribeResponse`.
 const UPSERTS: u32 = 1;
 
-/// What an indicator takes in a response besides its body, most often.
-const INDICATOR_BYTES_MORE: usize = 8;
-
 /// Made once for all feeds that send the same.
 fn encode_upserts(releases: &[Release<Sighting>]) -> Bytes {
-    let sizes = releases
-        .iter()
-        .map(|release| release.body().body.len() + INDICATOR_BYTES_MORE);
-    let mut encoded = Encoded::with_capacity(sizes.sum());
+    let mut encoded = Encoded::with_capacity(convert::indicators_bytes(releases));
     for release in releases {
         encoded.push_field(UPSERTS, |indicator| convert::indicator(release, indicator));
     }

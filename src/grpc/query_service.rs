@@ -102,7 +102,7 @@ impl QueryService for Service {
             .search(&caller, &filter, page_items, token.as_deref())
             .await
             .map_err(status::from_hub)?;
-        let mut response = Encoded::default();
+        let mut response = Encoded::with_capacity(convert::indicators_bytes(&page.releases));
         for release in &page.releases {
             response.push_field(INDICATORS, |indicator| convert::indicator(release, indicator));
         }

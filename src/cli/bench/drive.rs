@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::{Code, Status};
 
@@ -246,7 +247,8 @@ fn call_at_rate(calls_per_second: f64, workers: &[mpsc::Sender<Instant>], course
         }) {
             break;
         }
-        if worker.try_send(due).is_err() {
+        // A worker that has ended says why itself: the run is over, or it was refused for good.
+        if let Err(TrySendError::Full(_)) = worker.try_send(due) {
             missed += u64::from(course.is_measuring());
         }
     }

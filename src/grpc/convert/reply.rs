@@ -33,6 +33,17 @@ pub fn indicator(release: &Release<Sighting>, fields: &mut Encoded) {
     }
 }
 
+/// What an indicator takes in an answer besides its body, most often.
+const INDICATOR_BYTES_MORE: usize = 8;
+
+/// About how many bytes indicators take in an answer: one that grows to its size by doubling leaves as much again behind.
+pub fn indicators_bytes(releases: &[Release<Sighting>]) -> usize {
+    let sizes = releases
+        .iter()
+        .map(|release| release.body().body.len() + INDICATOR_BYTES_MORE);
+    sizes.sum()
+}
+
 /// How a match speaks of the value that was asked.
 pub fn relation(relation: Relation) -> i32 {
     match relation {
