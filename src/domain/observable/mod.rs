@@ -19,6 +19,7 @@ mod text;
 mod url;
 mod wallet;
 
+use sha1::{Digest, Sha1};
 use uuid::{Uuid, uuid};
 
 pub use self::invalid::Invalid;
@@ -93,21 +94,16 @@ impl Observable {
 
     /// The id, the same on every hub: UUIDv5 of `kind:value` in [`NAMESPACE`].
     pub fn id(&self) -> ObservableId {
-        let (kind, value) = (self.kind.name().as_bytes(), self.value.as_bytes());
-        let length = kind.len() + 1 + value.len();
-        let mut short = [0; 256];
-        let mut long = Vec::new();
-        let name = match short.get_mut(..length) {
-            Some(name) => name,
-            None => {
-                long.resize(length, 0);
-                &mut long[..]
-            }
-        };
-        name[..kind.len()].copy_from_slice(kind);
-        name[kind.len()] = b':';
-        name[kind.len() + 1..].copy_from_slice(value);
-        ObservableId(Uuid::new_v5(&NAMESPACE, name))
+        let digest = Sha1::new()
+            .chain_update(NAMESPACE)
+            .chain_update(self.kind.name())
+            .chain_update(":")
+            .chain_update(&*self.value)
+            .finalize();
+        // UUIDv5 takes the first 16 of SHA-1's 20 bytes.
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        ObservableId(uuid::Builder::from_sha1_bytes(bytes).into_uuid())
     }
 
     /// The host of a domain, URL, mail address or IP address, an IPv6 address without brackets.

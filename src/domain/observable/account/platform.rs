@@ -1,6 +1,8 @@
 //! The platforms: their hosts, and where in an address the name of an account or group stands. Refuses to guess at
 //! platforms that are not in its table.
 
+use std::sync::LazyLock;
+
 use crate::domain::observable::url;
 
 /// Where in an address the handle stands.
@@ -265,18 +267,30 @@ pub(super) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// The platform that has exactly this host.
+fn platform_at(host: &str) -> Option<&'static Platform> {
+    /// Sorted: every address that is read is looked for here, and most are on no platform.
+    static HOSTS: LazyLock<Vec<(&str, &Platform)>> = LazyLock::new(|| {
+        let hosts_of = |platform: &'static Platform| platform.hosts.iter().map(move |host| (*host, platform));
+        let mut hosts: Vec<_> = PLATFORMS.iter().flat_map(hosts_of).collect();
+        hosts.sort_unstable_by_key(|(host, _)| *host);
+        hosts
+    });
+    let place = HOSTS.binary_search_by_key(&host, |(host, _)| host).ok()?;
+    Some(HOSTS[place].1)
+}
+
 /// The platform whose host this is, and the label below its own host (empty for the host itself).
 fn platform_of(host: &str) -> Option<(&'static Platform, &str)> {
     let host = host
         .strip_prefix("mobile.")
         .or_else(|| host.strip_prefix("m."))
         .unwrap_or(host);
-    let exact = |host: &str| PLATFORMS.iter().find(|platform| platform.hosts.contains(&host));
-    if let Some(platform) = exact(host) {
+    if let Some(platform) = platform_at(host) {
         return Some((platform, ""));
     }
     let (below, own) = host.split_once('.')?;
-    let platform = exact(own).filter(|platform| platform.hosts[0] == own)?;
+    let platform = platform_at(own).filter(|platform| platform.hosts[0] == own)?;
     if platform.places.iter().any(|place| matches!(place, Place::Below)) {
         return Some((platform, below));
     }
