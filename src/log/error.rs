@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::domain::id::Seq;
 
 /// A failed step on a file or directory: what was being done, where, and the system's answer.
@@ -28,12 +30,14 @@ impl DiskError {
         }
     }
 
-    /// Whether the disk (or a quota) has no room left.
+    /// Whether something was used up that may come back: the room on the disk, a quota, or the files that may be open.
     pub fn is_full(&self) -> bool {
-        matches!(
+        let descriptors = [Errno::MFILE, Errno::NFILE].map(|error| Some(error.raw_os_error()));
+        let room = matches!(
             self.source.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-        )
+        );
+        room || descriptors.contains(&self.source.raw_os_error())
     }
 }
 

@@ -57,7 +57,7 @@ const SEND_BUFFER_BYTES_MAX: usize = 256 << 10;
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// After a failed accept, most often for want of descriptors: long enough to idle, short enough to recover at once.
+/// After an accept that failed for want of descriptors or memory: long enough to idle, short enough to recover at once.
 const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 
 /// What every connection needs.
@@ -81,6 +81,7 @@ pub(super) async fn accept(listener: TcpListener, door: Door, connections_max: u
     let door = Arc::new(door);
     let room = Arc::new(Semaphore::new(connections_max));
     let tracker = TaskTracker::new();
+    let mut failing = Failing::default();
     loop {
         let permit = tokio::select! {
             () = door.stopping.cancelled() => break,
@@ -94,10 +95,12 @@ pub(super) async fn accept(listener: TcpListener, door: Door, connections_max: u
         };
         match accepted {
             Ok((stream, _)) => {
+                failing.end();
                 tracker.spawn(connection(stream, door.clone(), permit));
             }
+            Err(error) if is_of_the_peer(&error) => refused("accept", &error),
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                failing.go_on(&error);
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
@@ -105,6 +108,35 @@ pub(super) async fn accept(listener: TcpListener, door: Door, connections_max: u
     drop(listener);
     tracker.close();
     tracker.wait().await;
+}
+
+/// Whether it is a connection that failed, and not the hub: the next may be accepted at once.
+fn is_of_the_peer(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// A time in which no connection can be accepted. The log is told of its beginning and its end, and not of each try.
+#[derive(Default)]
+struct Failing {
+    tries: u64,
+}
+
+impl Failing {
+    fn go_on(&mut self, error: &std::io::Error) {
+        self.tries += 1;
+        metrics::counter!("clearinghouse_accepts_failed_total").increment(1);
+        if self.tries == 1 {
+            tracing::error!(%error, "no connections can be accepted");
+        }
+    }
+
+    fn end(&mut self) {
+        if self.tries > 0 {
+            tracing::warn!(tries = self.tries, "connections are accepted again");
+            self.tries = 0;
+        }
+    }
 }
 
 async fn connection(stream: TcpStream, door: Arc<Door>, _room: OwnedSemaphorePermit) {

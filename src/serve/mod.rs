@@ -1,5 +1,6 @@
 //! Wires the rooms: listeners, clock, shutdown. The only place that knows them all.
 
+mod descriptors;
 mod dir;
 mod first_bytes;
 mod init;
@@ -57,6 +58,16 @@ pub enum ServeError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The process may have too few files open.
+    #[error(
+        "the limit of open files is {limit}, and a hub needs {needed} at least: see `ulimit -n`, or LimitNOFILE in its unit"
+    )]
+    Descriptors {
+        /// The limit in force.
+        limit: usize,
+        /// The least that a hub can do with.
+        needed: usize,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -108,6 +119,7 @@ pub async fn run_with(
     mut reload: impl FnMut() -> ReloadSignal,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    let config = descriptors::fit(config)?;
     let opened = tokio::task::block_in_place(|| open(config, log_options))?;
     let Opened {
         config,

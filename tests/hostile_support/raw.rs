@@ -1,12 +1,14 @@
 //! An HTTP/2 connection as bytes (RFC 9113), on which nothing is checked and anything can be written.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use clearinghouse::pki::{KeyAndChain, client_config};
-use rustls::pki_types::ServerName;
+use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use crate::wire_support::{Credentials, TestHub};
@@ -25,7 +27,7 @@ pub mod kind {
 
 /// Flags of frames.
 pub mod flag {
-    /// Of SETTINGS.
+    /// Of SETTINGS and PING.
     pub const ACK: u8 = 1;
     pub const END_STREAM: u8 = 1;
     pub const END_HEADERS: u8 = 4;
@@ -33,6 +35,9 @@ pub mod flag {
 
 /// The setting of the window that each stream begins with.
 const INITIAL_WINDOW_SIZE: u16 = 4;
+
+/// The hub in its certificate.
+const HUB: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// What the last ping of a flood carries.
 const THE_END: &[u8; 8] = b"the end!";
@@ -48,20 +53,31 @@ pub struct Raw {
 
 /// TLS with the credentials' certificate and one protocol, and nothing said yet.
 pub async fn tls(hub: &TestHub, credentials: &Credentials, protocol: &str) -> Box<dyn Stream> {
+    let stream = TcpStream::connect(hub.address).await.unwrap();
+    let config = Arc::new(config(hub, credentials, protocol));
+    Box::new(TlsConnector::from(config).connect(HUB.into(), stream).await.unwrap())
+}
+
+/// A handshake that the hub has answered and that is not finished.
+pub async fn half_open(hub: &TestHub, credentials: &Credentials) -> TcpStream {
+    let mut hello = Vec::new();
+    let config = Arc::new(config(hub, credentials, "h2"));
+    let mut handshake = rustls::ClientConnection::new(config, HUB.into()).unwrap();
+    handshake.write_tls(&mut hello).unwrap();
+    let mut stream = TcpStream::connect(hub.address).await.unwrap();
+    stream.write_all(&hello).await.unwrap();
+    stream.read_exact(&mut [0; 1]).await.expect("the hub answers");
+    stream
+}
+
+fn config(hub: &TestHub, credentials: &Credentials, protocol: &str) -> ClientConfig {
     let keys = KeyAndChain {
         chain_pem: credentials.cert_pem.clone(),
         key_pem: credentials.key_pem.clone(),
     };
     let mut config = Arc::unwrap_or_clone(client_config(&hub.ca_pem, &keys).unwrap());
     config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-    let stream = TcpStream::connect(hub.address).await.unwrap();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
-    Box::new(
-        TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
-            .unwrap(),
-    )
+    config
 }
 
 impl Raw {
@@ -82,7 +98,7 @@ impl Raw {
         let settings = settings.unwrap_or_default();
         raw.write(&frame(kind::SETTINGS, 0, 0, &settings)).await.unwrap();
         // The windows that the hub grants hold from when they are acknowledged.
-        while read_frame(&mut raw.stream).await.expect("the hub begins").0 != kind::SETTINGS {}
+        while raw.next_kind().await.expect("the hub begins") != kind::SETTINGS {}
         raw.write(&frame(kind::SETTINGS, flag::ACK, 0, &[])).await.unwrap();
         raw
     }
@@ -118,13 +134,27 @@ impl Raw {
         hung_up
     }
 
-    /// Reads until so many responses have begun, and then no more.
+    /// Reads until so many responses have begun.
     pub async fn await_responses(&mut self, count: usize) {
         let mut begun = 0;
         while begun < count {
-            let (kind, _) = read_frame(&mut self.stream).await.expect("the hub goes on");
+            let kind = self.next_kind().await.expect("the hub goes on");
             begun += usize::from(kind == kind::HEADERS);
         }
+    }
+
+    /// The kind of the next frame. Pings are answered: a peer that does not would be taken for dead, and cut.
+    async fn next_kind(&mut self) -> io::Result<u8> {
+        let Frame { kind, flags, payload } = read_frame(&mut self.stream).await?;
+        if kind == kind::PING && flags & flag::ACK == 0 {
+            self.write(&frame(kind::PING, flag::ACK, 0, &payload)).await?;
+        }
+        Ok(kind)
+    }
+
+    /// Lives on, and opens no window: what the hub has for it stays with the hub.
+    pub fn stall(mut self) -> Stalled {
+        Stalled(tokio::spawn(async move { while self.next_kind().await.is_ok() {} }))
     }
 
     /// Writes one piece after another and never reads. False if the hub stopped reading too, which is its right, or took it all;
@@ -137,17 +167,27 @@ impl Raw {
         }
         false
     }
+}
 
-    /// Reads until the hub hangs up.
-    pub async fn await_end(self) {
-        let (read, _write) = tokio::io::split(self.stream);
-        until_hung_up(read).await;
+/// A connection that stalls until it is dropped.
+pub struct Stalled(JoinHandle<()>);
+
+impl Stalled {
+    /// Whether the hub has not hung up.
+    pub fn is_held(&self) -> bool {
+        !self.0.is_finished()
+    }
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
 /// Reads frames until GOAWAY or the end, which are true, or the answer to the last ping, which is false.
 async fn until_hung_up(mut read: impl AsyncRead + Unpin) -> bool {
-    while let Ok((kind, payload)) = read_frame(&mut read).await {
+    while let Ok(Frame { kind, payload, .. }) = read_frame(&mut read).await {
         match kind {
             kind::GOAWAY => {
                 // RFC 9113, section 6.8: the last stream, the code, and what there is to say.
@@ -162,12 +202,19 @@ async fn until_hung_up(mut read: impl AsyncRead + Unpin) -> bool {
     true
 }
 
-async fn read_frame(read: &mut (impl AsyncRead + Unpin)) -> io::Result<(u8, Vec<u8>)> {
+struct Frame {
+    kind: u8,
+    flags: u8,
+    payload: Vec<u8>,
+}
+
+async fn read_frame(read: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
     let mut head = [0; 9];
     read.read_exact(&mut head).await?;
     let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
     read.read_exact(&mut payload).await?;
-    Ok((head[3], payload))
+    let [kind, flags] = [head[3], head[4]];
+    Ok(Frame { kind, flags, payload })
 }
 
 /// One frame.

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use clearinghouse::config::{Config, Overrides};
 use clearinghouse::log::{Durability, Options};
@@ -284,10 +285,42 @@ impl ChildHub {
         std::fs::write(format!("/proc/{}/clear_refs", self.pid), "5").unwrap();
     }
 
+    /// The processor time that it took so far.
+    pub fn cpu_time(&self) -> Duration {
+        cpu_time(self.pid)
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid)).unwrap().count()
+    }
+
+    /// Lets it open no descriptor whose number is `limit` or above. Those that are open stay.
+    pub fn limit_descriptors(&self, limit: usize) {
+        let nofile = format!("--nofile={limit}:");
+        let set = Command::new("prlimit")
+            .args(["--pid", &self.pid.to_string(), &nofile])
+            .status();
+        assert!(set.unwrap().success());
+    }
+
     fn memory_bytes(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         let kib = line.trim().trim_end_matches("kB").trim();
         kib.parse::<u64>().unwrap() * 1024
     }
+}
+
+/// The processor time that a process took so far: the fields `utime` and `stime` of proc(5), in hundredths of a second.
+pub fn cpu_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name, in brackets, may hold anything.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().unwrap());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
 }
