@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 
 use crate::domain::id::{IndicatorId, MemberId};
 use crate::domain::indicator::State;
@@ -77,7 +78,11 @@ impl Hub {
             return Ok(cached.into_iter().flatten().collect());
         }
         let _reading = InFlight::new(&self.shared.reads_in_flight);
-        let read = tokio::task::spawn_blocking(move || reader.fetch(&numbers)).await;
+        let read = match Handle::try_current() {
+            Ok(runtime) => runtime.spawn_blocking(move || reader.fetch(&numbers)).await,
+            // Whoever waits for the hub outside of a runtime does so on a thread of its own, which may wait for the disk as well.
+            Err(_) => Ok(reader.fetch(&numbers)),
+        };
         match read {
             Ok(Ok(bodies)) => Ok(bodies),
             Ok(Err(error)) => Err(HubError::Unreadable(error.to_string())),
