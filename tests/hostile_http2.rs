@@ -8,7 +8,7 @@ mod wire_support;
 use std::time::Duration;
 
 use clearinghouse::grpc::wire;
-use hostile_support::raw::{Raw, call, field, flag, frame, kind, tls, whole_call};
+use hostile_support::raw::{Raw, Stalled, call, field, flag, frame, kind, tls, whole_call};
 use hostile_support::{ATTACK_MAX, Arena};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
@@ -24,9 +24,6 @@ const SUBSCRIBE: &str = "/clearinghouse.v1.FeedService/Subscribe";
 /// Memory that an attack may cost while it lasts, the honest calls' own included.
 const GROWTH_MAX_MIB: u64 = 32;
 const GROWTH_STALLED_MAX_MIB: u64 = 64;
-/// The same where searches of a thousand are asked for: some 20 MiB of answers may wait, and the allocator keeps about 40 more of what
-/// making them took.
-const GROWTH_SEARCHES_MAX_MIB: u64 = 96;
 
 const STREAMS_RESET: u32 = 20_000;
 const STREAMS_MADE_TO_RESET: u32 = 2_000;
@@ -45,7 +42,9 @@ const GROWTH_UNFINISHED_MAX_MIB: u64 = 160;
 const ARRIVAL_WITHIN: Duration = Duration::from_secs(40);
 const HALF_OPEN: usize = 500;
 const SLOW: usize = 100;
-const STALLED_CONNECTIONS: usize = 4;
+/// 200 searches, or 500 feeds.
+const SEARCHING_CONNECTIONS: usize = 4;
+const SUBSCRIBED_CONNECTIONS: usize = 10;
 const STALLED_PER_CONNECTION: u32 = 50;
 
 /// A connection that does not get on is shed: the hub's limit is 4 s, and the machine is shared.
@@ -202,18 +201,21 @@ async fn stalled_searches(window_bytes: u32) {
     };
     let search = search.encode_to_vec();
     let attack = async {
-        let mut stalled = Vec::new();
-        for _ in 0..STALLED_CONNECTIONS {
+        let mut searching = JoinSet::new();
+        for _ in 0..SEARCHING_CONNECTIONS {
             let mut raw = Raw::connect_with_window(arena.hub(), &arena.hostile, window_bytes).await;
             for id in stream_ids(STALLED_PER_CONNECTION) {
                 raw.write(&whole_call(id, SEARCH, &search)).await.unwrap();
             }
-            raw.await_responses(STALLED_PER_CONNECTION as usize).await;
-            stalled.push(raw);
+            searching.spawn(async move {
+                raw.await_responses(STALLED_PER_CONNECTION as usize).await;
+                raw.stall()
+            });
         }
-        stalled
+        searching.join_all().await
     };
-    arena.withstand(GROWTH_SEARCHES_MAX_MIB, attack).await;
+    let stalled = arena.withstand(GROWTH_MAX_MIB, attack).await;
+    assert!(stalled.iter().all(Stalled::is_held), "the attack ended before its end");
 }
 
 /// Messages that never end: each stream sends most of the largest message that the hub takes, and then nothing more.
@@ -221,23 +223,18 @@ async fn stalled_searches(window_bytes: u32) {
 async fn unfinished_messages_are_bounded_and_shed() {
     let arena = Arena::open().await;
     let attack = async {
-        let mut unfinished = Vec::new();
+        let mut unfinished = JoinSet::new();
         for _ in 0..UNFINISHED_CONNECTIONS {
             let mut raw = Raw::connect(arena.hub(), &arena.hostile).await;
             for id in stream_ids(UNFINISHED_PER_CONNECTION) {
                 raw.write(&unfinished_message(id)).await.unwrap();
             }
-            unfinished.push(raw);
+            unfinished.spawn(async move { raw.await_responses(UNFINISHED_PER_CONNECTION as usize).await });
         }
         unfinished
     };
     let unfinished = arena.withstand(GROWTH_UNFINISHED_MAX_MIB, attack).await;
-    let shed = async {
-        for mut raw in unfinished {
-            raw.await_responses(UNFINISHED_PER_CONNECTION as usize).await;
-        }
-    };
-    let shed = tokio::time::timeout(ARRIVAL_WITHIN, shed).await;
+    let shed = tokio::time::timeout(ARRIVAL_WITHIN, unfinished.join_all()).await;
     shed.expect("each request that does not arrive is answered with a refusal");
 }
 
@@ -259,19 +256,20 @@ async fn stalled_subscribers_cost_no_memory() {
     let subscribe = wire::SubscribeRequest::default().encode_to_vec();
     let attack = async {
         let mut stalled = Vec::new();
-        for _ in 0..STALLED_CONNECTIONS {
+        for _ in 0..SUBSCRIBED_CONNECTIONS {
             let mut raw = Raw::connect(arena.hub(), &arena.hostile).await;
             for id in stream_ids(STALLED_PER_CONNECTION) {
                 raw.write(&whole_call(id, SUBSCRIBE, &subscribe)).await.unwrap();
             }
             raw.await_responses(STALLED_PER_CONNECTION as usize).await;
-            stalled.push(raw);
+            stalled.push(raw.stall());
         }
         arena.publish(2_000..4_000, 1_000).await;
         // They go on stalling while the honest calls that follow are made.
         stalled
     };
-    arena.withstand(GROWTH_STALLED_MAX_MIB, attack).await;
+    let stalled = arena.withstand(GROWTH_STALLED_MAX_MIB, attack).await;
+    assert!(stalled.iter().all(Stalled::is_held), "the attack ended before its end");
 }
 
 /// Handshakes that are never finished: half of them say nothing, half the first bytes of a TLS record.
