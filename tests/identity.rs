@@ -4,6 +4,7 @@ mod wire_support;
 
 use std::time::{Duration, Instant};
 
+use clearinghouse::config::Config;
 use clearinghouse::grpc::wire;
 use clearinghouse::pki::{Authority, TrustDomain, new_key_and_csr};
 use tonic::Code;
@@ -11,6 +12,8 @@ use wire_support::{Client, Credentials, TestHub, green, until_live};
 
 /// Rights that end must be felt within this.
 const FELT_WITHIN: Duration = Duration::from_secs(1);
+/// Long enough to enrol and to open a feed.
+const SHORT_LIFETIME_SECS: u32 = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn member_enrols_publishes_and_another_receives() {
@@ -208,6 +211,44 @@ async fn revocation_ends_the_agent_and_leaves_its_colleague() {
     assert!(list(a.channel.clone()).await.is_err());
     assert!(begun.elapsed() < FELT_WITHIN, "{:?}", begun.elapsed());
     list(colleague.channel.clone()).await.expect("the colleague goes on");
+    hub.stop().await;
+}
+
+/// TLS looks at a certificate once, at the handshake. Another agent of the member, whose certificate goes on, is the control.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_that_ends_cuts_its_feeds_and_calls_within_a_second_and_no_others() {
+    let hub = TestHub::start().await;
+    let colleague = hub.member("Aurora", wire::MemberKind::Platform).await;
+    let folder = hub.stop().await.unwrap();
+    let short = |config: &mut Config| config.certificate_lifetime_secs = SHORT_LIFETIME_SECS;
+    let hub = TestHub::open_with(&folder.path().join("hub"), short).await;
+    let colleague = reconnect(&hub, &colleague).await;
+    let brief = hub.agent(&colleague.id(), "brief").await;
+    let (mut feed, mut other_feed) = (brief.subscribe(Vec::new()).await, colleague.subscribe(Vec::new()).await);
+    until_live(&mut feed).await;
+    until_live(&mut other_feed).await;
+    let status = brief.queries().get_status(wire::GetStatusRequest {}).await.unwrap();
+    let ends = status.into_inner().client_certificate_expires_at.unwrap();
+
+    let ended = feed.message().await;
+    let late = clearinghouse::serve::now().0 - ends.seconds * 1_000_000;
+    assert!(
+        matches!(&ended, Err(status) if status.code() == Code::Unauthenticated),
+        "{ended:?}"
+    );
+    assert!((0..FELT_WITHIN.as_micros() as i64).contains(&late), "{late} µs");
+    assert!(list(brief.channel.clone()).await.is_err());
+    // By TLS, or by the hub where that still takes the last second for a part of the certificate's time.
+    let again = match hub.try_connect(&brief.credentials).await {
+        Ok(channel) => list(channel).await.is_err(),
+        Err(_) => true,
+    };
+    assert!(again, "a new handshake after the end");
+
+    let id = colleague.publish("example.com", green()).await;
+    let (upserts, ..) = until_live(&mut other_feed).await;
+    assert_eq!(upserts[0].id, id);
+    assert!(!matches!(feed.message().await, Ok(Some(_))), "an item after the end");
     hub.stop().await;
 }
 

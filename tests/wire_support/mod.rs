@@ -58,11 +58,17 @@ impl TestHub {
 
     /// The hub in `dir`.
     pub async fn open(dir: &Path) -> TestHub {
+        TestHub::open_with(dir, |_| {}).await
+    }
+
+    /// The hub in `dir`, with a configuration that no file may ask for.
+    pub async fn open_with(dir: &Path, configure: impl FnOnce(&mut Config)) -> TestHub {
         let overrides = Overrides {
             listen: Some("127.0.0.1:0".into()),
         };
         let mut config = Config::load(dir, overrides).unwrap();
         config.drain_secs = 2;
+        configure(&mut config);
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, bound) = oneshot::channel();
         let options = Options {
