@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the blocks begin.
 const HEAD_BYTES: u64 = 4_096;
 
+/// Bodies in a block.
+const BLOCK_BODIES: u32 = 8;
+
 struct Scene {
     dir: tempfile::TempDir,
 }
@@ -185,6 +188,34 @@ fn the_file_of_another_log_is_not_believed() {
 }
 
 #[test]
+fn the_file_of_an_earlier_version_is_made_anew() {
+    let fresh = Scene::new();
+    drop(fresh.fold("a", 500));
+    let scene = Scene::new();
+    let block = include_str!("../src/log/golden/body-block-1.hex");
+    let digits: Vec<u8> = block.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    let mut first = b"CHbody\0\x01\x10\0\0\0".to_vec();
+    first.resize(HEAD_BYTES as usize, 0);
+    first.extend(digits.chunks(2).map(byte));
+    fs::create_dir(scene.path().parent().unwrap()).unwrap();
+    fs::write(scene.path(), first).unwrap();
+    let bodies = scene.fold("a", 500);
+    check(&bodies, "a", 0..500);
+    assert_eq!(scene.bytes(), fresh.bytes());
+}
+
+#[test]
+fn who_walks_through_everything_leaves_what_many_ask_for_in_memory() {
+    let scene = Scene::new();
+    let bodies = scene.fold("a", 1_000);
+    check(&bodies, "a", [3]);
+    check(&bodies, "a", 0..1_000);
+    let cached = bodies.reader().cached(&[BodyNumber(3), BodyNumber(500)]);
+    assert_eq!(cached, [Some(body("a", 3)), None]);
+}
+
+#[test]
 fn a_longer_file_of_the_same_log_shows_no_more_than_was_pushed() {
     let scene = Scene::new();
     drop(scene.fold("a", 500));
@@ -211,9 +242,9 @@ fn damage_under_a_running_store_is_an_error_and_never_another_body() {
     for at in (HEAD_BYTES..length).step_by(97) {
         flip(&scene.path(), at, 3);
         let mut damaged = 0;
-        for block in 0..1_000 / 16 {
+        for block in 0..1_000 / BLOCK_BODIES {
             // A store as it is right after its start: nothing is in memory.
-            let number = BodyNumber(block * 16);
+            let number = BodyNumber(block * BLOCK_BODIES);
             match bodies.reader().fetch(&[number]) {
                 Ok(read) => assert_eq!(read[0], body("a", number.0)),
                 Err(BodyError::Damaged { .. }) => damaged += 1,
@@ -236,7 +267,7 @@ fn a_file_cut_under_a_running_store_is_an_error() {
     let bodies = scene.fold("a", 1_000);
     truncate(&scene.path(), HEAD_BYTES + 100);
     let asked = bodies.reader().fetch(&[BodyNumber(500)]);
-    assert!(matches!(asked, Err(BodyError::Damaged { block: 31, .. })), "{asked:?}");
+    assert!(matches!(asked, Err(BodyError::Damaged { block: 62, .. })), "{asked:?}");
 }
 
 #[test]
@@ -284,8 +315,8 @@ fn nothing_is_loaded_from_a_file_that_is_not_the_one() {
     // Another log's file of the same length passes at first, and each of its blocks is refused.
     drop(scene.fold("b", 2_000));
     let loaded = load(&saved).unwrap();
-    for block in 0..1_000 / 16 {
-        let asked = loaded.reader().fetch(&[BodyNumber(16 * block)]);
+    for block in 0..1_000 / BLOCK_BODIES {
+        let asked = loaded.reader().fetch(&[BodyNumber(block * BLOCK_BODIES)]);
         assert!(matches!(asked, Err(BodyError::Damaged { .. })));
     }
 }
@@ -299,7 +330,7 @@ fn what_is_damaged_is_not_saved_and_the_next_start_begins_anew() {
     flip(&scene.path(), HEAD_BYTES + 30, 0);
     let asked = bodies.reader().fetch(&[BodyNumber(0)]);
     assert!(matches!(asked, Err(BodyError::Damaged { block: 0, .. })));
-    check(&bodies, "a", 16..1_000);
+    check(&bodies, "a", BLOCK_BODIES..1_000);
     assert!(!bodies.save(false, &mut Vec::new()).unwrap());
     drop(bodies);
     assert!(Bodies::load(&scene.path(), LITTLE_MEMORY, &saved).is_none());

@@ -109,7 +109,8 @@ pub struct Options {
     /// Small appends wait in the journal until they are so many bytes; more than fills one value counts as that. 0 sends each
     /// to the store at once.
     pub waiting_bytes_max: usize,
-    /// The memory for decoded batches, which is what makes reading near the head cheap.
+    /// The memory for decoded batches, which is what makes reading near the head cheap. Little by default: a hub that runs answers from
+    /// its views, and reads its log at a start alone, past this.
     pub cache_bytes: usize,
     /// The space put aside so that the log can be reopened on a full disk; 0 for none.
     pub ballast_bytes: u64,
@@ -123,7 +124,7 @@ impl Default for Options {
             epoch_bytes_max: 256 * 1024 * 1024,
             epoch_entries_max: 1_000_000,
             waiting_bytes_max: batch::VALUE_BYTES_MAX,
-            cache_bytes: 64 * 1024 * 1024,
+            cache_bytes: 1024 * 1024,
             ballast_bytes: 2 * store::SEGMENT_BYTES as u64,
             durability: Durability::Full,
         }

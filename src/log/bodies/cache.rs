@@ -1,4 +1,4 @@
-//! Unpacked blocks, as many as fit into a number of bytes. A block that was asked for again since it came is spared once when
+//! Packed blocks, as many as fit into a number of bytes. A block that was asked for again since it came is spared once when
 //! room is made, so that one reader who walks through everything does not drive out what many ask for.
 
 use std::collections::{HashMap, VecDeque};
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn block(byte: u8) -> Block {
-        Block::pack(&vec![Bytes::from(vec![byte; 100]); BLOCK_BODIES])
+        Block::pack(0, &vec![Bytes::from(vec![byte; 100]); BLOCK_BODIES])
     }
 
     fn cost() -> usize {

@@ -6,16 +6,16 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::super::error::{DiskError, OnDisk};
-use super::block::{BLOCK_BODIES, Block, HEADER_BYTES, Header};
+use super::block::{BLOCK_BODIES, HEADER_BYTES, Header, Raw};
 use super::index::{FIRST_AT, Index, Span};
 
 /// What a file starts with: a name, and the version of the format.
-const MAGIC: &[u8; 8] = b"CHbody\0\x01";
+const MAGIC: &[u8; 8] = b"CHbody\0\x02";
 
 /// Read at a time when what stands in the file is compared.
 const READ_BYTES: usize = 1 << 20;
 
-/// A packed block is never longer: zstd adds a little to what it cannot pack.
+/// A packed block is never longer: what cannot be packed is in it as it is.
 const PACKED_BYTES_MAX: u32 = 4 << 20;
 
 fn head() -> [u8; 12] {
@@ -75,12 +75,12 @@ impl LeftOver {
         Some(LeftOver { rest })
     }
 
-    /// Where the next block is whole and holds what `block` does: what is known of it. None is for good.
-    pub(super) fn next(&mut self, number: u32, block: &Block) -> Option<Span> {
+    /// Where the next block is whole and holds the bodies `raw`: what is known of it. None is for good.
+    pub(super) fn next(&mut self, number: u32, raw: &Raw) -> Option<Span> {
         let mut bytes = vec![0; HEADER_BYTES];
         self.rest.read_exact(&mut bytes).ok()?;
         let header = Header::read(&bytes).ok()?;
-        if !block.is_described_by(number, &header) || header.packed_bytes > PACKED_BYTES_MAX {
+        if (header.number, &header.raw) != (number, raw) || header.packed_bytes > PACKED_BYTES_MAX {
             return None;
         }
         bytes.resize(HEADER_BYTES + header.packed_bytes as usize, 0);

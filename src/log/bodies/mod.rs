@@ -14,6 +14,7 @@ mod block;
 mod cache;
 mod file;
 mod index;
+mod packed;
 mod reader;
 mod shared;
 mod writer;
@@ -41,13 +42,13 @@ pub struct BodyNumber(pub u32);
 /// The limits of a store. They may differ from one start to the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BodiesOptions {
-    /// The memory for unpacked blocks.
+    /// The memory for blocks, which are packed in it as well.
     pub cache_bytes: usize,
 }
 
 impl Default for BodiesOptions {
     fn default() -> BodiesOptions {
-        BodiesOptions { cache_bytes: 128 << 20 }
+        BodiesOptions { cache_bytes: 64 << 20 }
     }
 }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::super::error::OnDisk;
 use super::block::Block;
 use super::index::Span;
+use super::packed::Packed;
 use super::shared::{Shared, split};
 use super::{BodyError, BodyNumber};
 
@@ -38,19 +39,24 @@ impl BodyReader {
         self.shared.wait_for_room(patience)
     }
 
-    /// All these bodies. Blocks that lie side by side are read at once, and each is unpacked once, so numbers that ascend are cheap.
+    /// All these bodies. Blocks that lie side by side are read at once, so numbers that ascend are cheap.
     pub fn fetch(&self, numbers: &[BodyNumber]) -> Result<Vec<Bytes>, BodyError> {
         let mut found = self.shared.cached(numbers);
-        let missing = numbers.iter().zip(&found).filter(|(_, body)| body.is_none());
-        let mut blocks: Vec<u32> = missing.map(|(number, _)| split(*number).0).collect();
-        blocks.sort_unstable();
-        blocks.dedup();
-        let read = self.read(&blocks, numbers)?;
-        for (number, body) in numbers.iter().zip(&mut found).filter(|(_, body)| body.is_none()) {
-            let (block, place) = split(*number);
-            let at = read.binary_search_by_key(&block, |(number, _)| *number).ok();
-            *body = at.and_then(|at| read[at].1.body(place));
+        let mut missing: Vec<(BodyNumber, usize)> = numbers.iter().copied().zip(0..).collect();
+        missing.retain(|(_, at)| found[*at].is_none());
+        missing.sort_unstable();
+        let read = self.read(&missing)?;
+        let mut packed = Packed::default();
+        let mut blocks = read.iter().peekable();
+        for (number, at) in missing {
+            let (block, place) = split(number);
+            while blocks.next_if(|(read, _)| *read < block).is_some() {}
+            if let Some((_, block)) = blocks.peek() {
+                packed.add(at, block.clone(), place);
+            }
         }
+        let unpacked = packed.unpack(&mut found);
+        unpacked.map_err(|(at, error)| self.damaged(split(numbers[at]).0, error.to_string()))?;
         // All blocks asked for were read, or that was an error; a full block has a body in each place.
         let whole = numbers.iter().zip(found);
         whole
@@ -58,13 +64,15 @@ impl BodyReader {
             .collect()
     }
 
-    /// Reads blocks, which ascend.
-    fn read(&self, blocks: &[u32], asked: &[BodyNumber]) -> Result<Vec<(u32, Block)>, BodyError> {
-        let spans = self.shared.find(blocks);
+    /// Reads the blocks of bodies, which ascend, each once.
+    fn read(&self, missing: &[(BodyNumber, usize)]) -> Result<Vec<(u32, Block)>, BodyError> {
+        let mut blocks: Vec<u32> = missing.iter().map(|(number, _)| split(*number).0).collect();
+        blocks.dedup();
         let mut places = Vec::with_capacity(blocks.len());
-        for (block, span) in blocks.iter().zip(spans) {
-            let unknown = || asked.iter().find(|number| split(**number).0 == *block);
-            let (at, span) = span.ok_or_else(|| BodyError::Unknown(unknown().copied().unwrap_or_default()))?;
+        for (block, found) in blocks.iter().zip(self.shared.find(&blocks)) {
+            let unknown = || missing.iter().find(|(number, _)| split(*number).0 == *block);
+            let unknown = || BodyError::Unknown(unknown().map(|(number, _)| *number).unwrap_or_default());
+            let (at, span) = found.ok_or_else(unknown)?;
             places.push((*block, at, span));
         }
         let mut read = Vec::with_capacity(places.len());
@@ -74,27 +82,27 @@ impl BodyReader {
             self.read_run(run, &mut read)?;
             rest = after;
         }
-        self.shared.keep(&read);
         Ok(read)
     }
 
-    /// Reads blocks that lie side by side.
+    /// Reads blocks that lie side by side. One that lies alone is kept in memory, for it may be asked for again; who walks through
+    /// many comes by once.
     fn read_run(&self, run: &[(u32, u64, Span)], read: &mut Vec<(u32, Block)>) -> Result<(), BodyError> {
         let (Some((first, start, _)), Some((_, last_at, last))) = (run.first(), run.last()) else {
             return Ok(());
         };
         let mut bytes = vec![0; (last_at + u64::from(last.bytes) - start) as usize];
         self.read_exact(*first, *start, &mut bytes)?;
-        let unpacked = self.shared.with_decompressor(|decompressor| {
-            for (number, at, span) in run {
-                let from = (at - start) as usize;
-                let block = &bytes[from..from + span.bytes as usize];
-                let block = Block::decode(*number, span.crc, block, decompressor);
-                read.push((*number, block.map_err(|error| (*number, error))?));
+        let mut bytes = Bytes::from(bytes);
+        for (number, _, span) in run {
+            let block = Block::check(*number, span.crc, bytes.split_to(span.bytes as usize));
+            let block = block.map_err(|error| self.damaged(*number, error.to_string()))?;
+            if run.len() == 1 {
+                self.shared.keep(*number, &block);
             }
-            Ok(())
-        })?;
-        unpacked.map_err(|(number, error): (u32, super::block::BlockError)| self.damaged(number, error.to_string()))
+            read.push((*number, block));
+        }
+        Ok(())
     }
 
     fn read_exact(&self, block: u32, at: u64, bytes: &mut [u8]) -> Result<(), BodyError> {

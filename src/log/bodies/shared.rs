@@ -8,7 +8,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use zstd::bulk::Decompressor;
 
 use super::super::error::{DiskError, OnDisk};
 use super::super::fields::Fields;
@@ -16,10 +15,8 @@ use super::block::{BLOCK_BODIES, Block};
 use super::cache::Cache;
 use super::file;
 use super::index::{Index, Span};
+use super::packed::Packed;
 use super::{BACKLOG_BYTES_MAX, BodiesOptions, BodyNumber};
-
-/// Unpackers that are kept; each takes about 160 KiB.
-const DECOMPRESSORS_KEPT_MAX: usize = 4;
 
 pub(super) struct Shared {
     pub path: PathBuf,
@@ -30,7 +27,6 @@ pub(super) struct Shared {
     /// Something was written, or could not be.
     progress: Condvar,
     cache: Mutex<Cache>,
-    decompressors: Mutex<Vec<Decompressor<'static>>>,
     is_damaged: AtomicBool,
 }
 
@@ -80,7 +76,6 @@ impl Shared {
             work: Condvar::new(),
             progress: Condvar::new(),
             cache: Mutex::new(Cache::new(options.cache_bytes)),
-            decompressors: Mutex::default(),
             is_damaged: AtomicBool::new(false),
         }
     }
@@ -176,9 +171,12 @@ impl Shared {
         self.state().index.end()
     }
 
-    pub(super) fn written(&self, number: u32, block: Block, span: Span) {
+    /// Notes that a block is in the file. One that was just written is kept: what is new is asked for.
+    pub(super) fn written(&self, number: u32, block: Option<Block>, span: Span) {
         // Before it counts as written: what is neither waiting nor here is read from the disk.
-        self.cache().insert(number, block);
+        if let Some(block) = block {
+            self.cache().insert(number, block);
+        }
         let mut state = self.state();
         state.index.push(span);
         if let Some(bodies) = state.waiting.pop_front() {
@@ -248,19 +246,17 @@ impl Shared {
             let state = self.state();
             numbers.iter().map(|number| state.unwritten(*number).cloned()).collect()
         };
-        if found.iter().all(Option::is_some) {
-            return found;
-        }
+        let mut packed = Packed::default();
         let mut cache = self.cache();
-        let mut last: Option<(u32, Option<Block>)> = None;
-        for (number, body) in numbers.iter().zip(&mut found).filter(|(_, body)| body.is_none()) {
+        for (at, number) in numbers.iter().enumerate().filter(|(at, _)| found[*at].is_none()) {
             let (block, place) = split(*number);
-            if last.as_ref().is_none_or(|(last, _)| *last != block) {
-                last = Some((block, cache.find(block).cloned()));
+            if let Some(block) = cache.find(block) {
+                packed.add(at, block.clone(), place);
             }
-            let block = last.as_ref().and_then(|(_, block)| block.as_ref());
-            *body = block.and_then(|block| block.body(place));
         }
+        drop(cache);
+        // A block that cannot be unpacked is not at hand: who reads it from the disk is told why.
+        let _ = packed.unpack(&mut found);
         found
     }
 
@@ -270,7 +266,8 @@ impl Shared {
             return Some(body.clone());
         }
         let (block, place) = split(number);
-        self.cache().find(block)?.body(place)
+        let block = self.cache().find(block)?.clone();
+        block.body(place).ok()
     }
 
     /// Where blocks lie; none for a number that is not in the file.
@@ -279,30 +276,9 @@ impl Shared {
         blocks.iter().map(|block| state.index.find(*block)).collect()
     }
 
-    pub(super) fn keep(&self, blocks: &[(u32, Block)]) {
-        let mut cache = self.cache();
-        blocks
-            .iter()
-            .for_each(|(number, block)| cache.insert(*number, block.clone()));
-    }
-
-    /// Lends an unpacker.
-    pub(super) fn with_decompressor<T>(
-        &self,
-        work: impl FnOnce(&mut Decompressor<'static>) -> T,
-    ) -> Result<T, DiskError> {
-        let pool = || self.decompressors.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = pool().pop();
-        let mut lent = match kept {
-            Some(lent) => lent,
-            None => super::block::decompressor().on("unpack", &self.path)?,
-        };
-        let result = work(&mut lent);
-        let mut pool = pool();
-        if pool.len() < DECOMPRESSORS_KEPT_MAX {
-            pool.push(lent);
-        }
-        Ok(result)
+    /// Keeps a block that was read.
+    pub(super) fn keep(&self, number: u32, block: &Block) {
+        self.cache().insert(number, block.clone());
     }
 
     /// Sees to it that the next start makes the file anew.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use zstd::bulk::Compressor;
+use bytes::Bytes;
 
 use super::super::error::{DiskError, OnDisk};
-use super::block::{self, Block, Header};
+use super::block::{Block, Header, Raw};
 use super::file::{self, LeftOver};
 use super::index::Span;
 use super::shared::Shared;
@@ -20,7 +20,6 @@ pub(super) const RETRY_EVERY: Duration = Duration::from_secs(2);
 pub(super) fn start(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
     let writer = Writer {
         shared: Arc::clone(shared),
-        compressor: None,
         left_over: None,
         has_begun: false,
     };
@@ -33,7 +32,6 @@ pub(super) fn start(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
 
 struct Writer {
     shared: Arc<Shared>,
-    compressor: Option<Compressor<'static>>,
     left_over: Option<LeftOver>,
     has_begun: bool,
 }
@@ -41,10 +39,8 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         while let Some((number, bodies)) = self.shared.next_to_write() {
-            let block = Block::pack(&bodies);
-            drop(bodies);
-            match self.write(number, &block) {
-                Ok(span) => self.shared.written(number, block, span),
+            match self.write(number, &bodies) {
+                Ok((block, span)) => self.shared.written(number, block, span),
                 Err(error) => {
                     if !self.shared.not_written(&error, RETRY_EVERY) {
                         return;
@@ -54,8 +50,8 @@ impl Writer {
         }
     }
 
-    /// Brings a block into the file, or finds it there.
-    fn write(&mut self, number: u32, block: &Block) -> Result<Span, DiskError> {
+    /// Brings bodies into the file as a block, or finds them there. Gives the block if it was written.
+    fn write(&mut self, number: u32, bodies: &[Bytes]) -> Result<(Option<Block>, Span), DiskError> {
         let path = &self.shared.path;
         let file = self.shared.file()?;
         let at = self.shared.end();
@@ -63,24 +59,20 @@ impl Writer {
             self.left_over = LeftOver::new(file, at);
         }
         if let Some(left_over) = &mut self.left_over {
-            if let Some(span) = left_over.next(number, block) {
-                return Ok(span);
+            if let Some(span) = left_over.next(number, &Raw::of(bodies)) {
+                return Ok((None, span));
             }
             self.left_over = None;
             // What stands here is of another log, or torn: nobody may find it again.
             file.set_len(at).on("cut", path)?;
         }
-        let compressor = match &mut self.compressor {
-            Some(compressor) => compressor,
-            none => none.insert(block::compressor().on("pack for", path)?),
+        let block = Block::pack(number, bodies);
+        file.write_all_at(block.bytes(), at).on("write", path)?;
+        let span = Span {
+            bytes: block.bytes().len() as u32,
+            crc: Header::read(block.bytes()).map_or(0, |header| header.crc),
         };
-        let bytes = block.encode(number, compressor).on("pack for", path)?;
-        file.write_all_at(&bytes, at).on("write", path)?;
-        let crc = Header::read(&bytes).map_or(0, |header| header.crc);
-        Ok(Span {
-            bytes: bytes.len() as u32,
-            crc,
-        })
+        Ok((Some(block), span))
     }
 }
 
