@@ -147,3 +147,29 @@ fn sole_admin_is_never_kept_waiting() {
     );
     assert_eq!(hub.json("admin", &["change", "list"])["changes"], serde_json::json!([]));
 }
+
+#[test]
+fn rotation_ends_the_old_pair_and_renewal_does_not() {
+    let hub = Hub::start();
+    hub.enrol("Plaza Social", "platform", "plaza");
+    let keep_a_copy = |name: &str| {
+        std::fs::create_dir(hub.path(name)).unwrap();
+        for file in ["cert.pem", "key.pem", "ca.pem", "profile.toml"] {
+            std::fs::copy(hub.path("plaza").join(file), hub.path(name).join(file)).unwrap();
+        }
+    };
+    keep_a_copy("first");
+    hub.json("plaza", &["renew"]);
+    keep_a_copy("second");
+    assert_eq!(hub.json("first", &["status"])["writable"], true);
+    assert_eq!(hub.json("plaza", &["rotate"])["ended"], 2);
+    assert_eq!(hub.json("plaza", &["status"])["writable"], true);
+    for stolen in ["first", "second"] {
+        for command in ["status", "rotate"] {
+            let refused = hub.run(stolen, &[command]);
+            assert_eq!(code(&refused), 1);
+            let said = stderr(&refused);
+            assert!(said.contains("replaced or revoked"), "{command}: {said}");
+        }
+    }
+}

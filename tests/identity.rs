@@ -262,23 +262,7 @@ async fn renewed_certificate_works_and_only_roles_granted_are_allowed() {
         channel: hub.connect(&credentials).await,
         credentials,
     };
-    let keys = new_key_and_csr().unwrap();
-    let request = wire::RenewCertificateRequest { csr_pem: keys.csr_pem };
-    let renewed = reader
-        .membership()
-        .renew_certificate(request)
-        .await
-        .unwrap()
-        .into_inner();
-    let credentials = Credentials {
-        member_id: member,
-        cert_pem: renewed.certificate_chain_pem,
-        key_pem: keys.key_pem,
-    };
-    let reader = Client {
-        channel: hub.connect(&credentials).await,
-        credentials,
-    };
+    let reader = renew(&hub, &reader).await;
     list(reader.channel.clone()).await.unwrap();
 
     let item = wire::PublishItem {
@@ -295,6 +279,133 @@ async fn renewed_certificate_works_and_only_roles_granted_are_allowed() {
     let refused = reader.membership().create_group(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     hub.stop().await;
+}
+
+/// The same agent with a new certificate for a new key.
+async fn renew(hub: &TestHub, client: &Client) -> Client {
+    let keys = new_key_and_csr().unwrap();
+    let request = wire::RenewCertificateRequest { csr_pem: keys.csr_pem };
+    let renewed = client.membership().renew_certificate(request).await.unwrap();
+    let credentials = Credentials {
+        member_id: client.id(),
+        cert_pem: renewed.into_inner().certificate_chain_pem,
+        key_pem: keys.key_pem,
+    };
+    Client {
+        channel: hub.connect(&credentials).await,
+        credentials,
+    }
+}
+
+async fn end_others(client: &Client) -> Result<u32, tonic::Status> {
+    let request = wire::EndOtherCertificatesRequest {};
+    let response = client.membership().end_other_certificates(request).await?;
+    Ok(response.into_inner().ended)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewal_leaves_the_older_certificate_and_rotation_ends_it_and_its_streams_alone() {
+    let hub = TestHub::start().await;
+    let old = hub.member("Aurora", wire::MemberKind::Platform).await;
+    let colleague = hub.agent(&old.id(), "second").await;
+    let new = renew(&hub, &old).await;
+    let mut feeds = [
+        old.subscribe(Vec::new()).await,
+        new.subscribe(Vec::new()).await,
+        colleague.subscribe(Vec::new()).await,
+    ];
+    for feed in &mut feeds {
+        until_live(feed).await;
+    }
+    list(old.channel.clone()).await.expect("renewal alone ends nothing");
+
+    let begun = Instant::now();
+    assert_eq!(end_others(&new).await.unwrap(), 1);
+    new.publish("example.com", green()).await;
+    let [ended, goes_on @ ..] = &mut feeds;
+    let ended = ended.message().await;
+    assert!(
+        matches!(&ended, Err(status) if status.code() == Code::Unauthenticated),
+        "{ended:?}"
+    );
+    assert!(begun.elapsed() < FELT_WITHIN, "{:?}", begun.elapsed());
+    for feed in goes_on {
+        assert_eq!(until_live(feed).await.0.len(), 1, "the others go on");
+    }
+    assert_eq!(end_others(&new).await.unwrap(), 0, "there is no other");
+
+    // Whoever has the old key cannot turn the tables, and a restart of the hub does not help either.
+    let folder = hub.stop().await.unwrap();
+    let hub = TestHub::open(&folder.path().join("hub")).await;
+    let refused = end_others(&reconnect(&hub, &old).await).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    list(reconnect(&hub, &new).await.channel).await.unwrap();
+    hub.stop().await;
+}
+
+/// A call of `Publish` whose message never ends, and an open stream of publications: both in flight when the rights end.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_in_flight_end_with_the_rights_within_a_second() {
+    let hub = TestHub::start().await;
+    let mut admin = hub.admin_client().await;
+    for ending in ["suspended", "removed", "revoked"] {
+        let member = hub.member(ending, wire::MemberKind::Platform).await;
+        let (_message, unary) = member.hanging_publish().await;
+        let (items, requests) = tokio::sync::mpsc::channel(1);
+        let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+        let mut answers = member.publisher().publish_stream(requests).await.unwrap().into_inner();
+        items.send(stream_request("before.example.com")).await.unwrap();
+        answers
+            .message()
+            .await
+            .unwrap()
+            .expect("an answer while the rights last");
+
+        let (id, reason) = (member.id(), "a test".to_owned());
+        match ending {
+            "suspended" => drop(
+                admin
+                    .suspend_member(wire::SuspendMemberRequest { id, reason })
+                    .await
+                    .unwrap(),
+            ),
+            "removed" => drop(
+                admin
+                    .remove_member(wire::RemoveMemberRequest { id, reason })
+                    .await
+                    .unwrap(),
+            ),
+            _ => {
+                let (member_id, agent) = (id, "service".into());
+                let request = wire::RevokeAgentRequest {
+                    member_id,
+                    agent,
+                    reason,
+                };
+                drop(admin.revoke_agent(request).await.unwrap());
+            }
+        }
+        // It may find the stream closed already.
+        let _ = items.send(stream_request("after.example.com")).await;
+        let ended = async { (answers.message().await, unary.await.unwrap()) };
+        let (stream, call) = tokio::time::timeout(FELT_WITHIN, ended)
+            .await
+            .unwrap_or_else(|_| panic!("{ending}: calls go on"));
+        assert!(stream.is_err() && call.is_err(), "{ending}: {stream:?} {call:?}");
+    }
+    let reader = hub.member("Reader", wire::MemberKind::Platform).await;
+    let (upserts, ..) = until_live(&mut reader.subscribe(Vec::new()).await).await;
+    let values: Vec<&str> = upserts.iter().map(|upsert| upsert.raw.as_str()).collect();
+    assert_eq!(values, ["before.example.com"; 3], "nothing came in after");
+    hub.stop().await;
+}
+
+fn stream_request(raw: &str) -> wire::PublishStreamRequest {
+    let item = wire::PublishItem {
+        request_id: String::new(),
+        draft: Some(wire_support::draft(raw, green())),
+    };
+    wire::PublishStreamRequest { items: vec![item] }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,11 @@
-//! `enroll` and `renew`: an agent's key is made here and never leaves; the hub certifies it.
+//! `enroll`, `renew` and `rotate`: an agent's key is made here and never leaves; the hub certifies it.
 
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::connection::{Connection, Context, Credentials, call, canonical_address};
 use super::enrolment_key::EnrolmentKey;
@@ -37,8 +37,16 @@ pub struct Enroll {
 /// Replace this agent's key and certificate with new ones
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  clearinghouse renew --profile profiles/feed\n\n\
-Run it from a timer: a certificate that has ended cannot be renewed, only replaced by a new invitation.")]
+Run it from a timer: a certificate that has ended cannot be renewed, only replaced by a new invitation. The old one stays valid\n\
+until it ends; `rotate` ends it at once.")]
 pub struct Renew {}
+
+/// Replace this agent's key and certificate, and end the old ones at once
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  clearinghouse rotate --profile profiles/feed\n\n\
+For a key that others may have seen. Whatever still runs with the old one is cut off within a second. If this command was cut\n\
+short, run it again.")]
+pub struct Rotate {}
 
 impl Enroll {
     /// Runs it.
@@ -134,25 +142,49 @@ pub async fn enroll(
 impl Renew {
     /// Runs it.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let profile = context.load_profile()?;
-        let connection = Connection::open(&Credentials::of(&profile)).await?;
-        let fresh = pki::new_key_and_csr().map_err(|error| Failure::of("cannot make a key", error))?;
-        let request = wire::RenewCertificateRequest { csr_pem: fresh.csr_pem };
-        let response = connection.membership().renew_certificate(call(request)).await;
-        let wire::RenewCertificateResponse {
-            certificate_chain_pem,
-            expires_at,
-        } = response.map_err(|status| connection.failure(status))?.into_inner();
-        profile.replace_pair(&Pair {
-            key_pem: fresh.key_pem,
-            certificate_pem: certificate_chain_pem,
-        })?;
-        let expires = json::moment(&expires_at);
-        context.output.result(
-            &json!({"profile": profile.dir().display().to_string(), "expires": expires}),
-            || format!("renewed until {}", expires.as_str().unwrap_or("?")),
-        )
+        let expires = replace_pair(context).await?;
+        let value = json!({"profile": context.profile_dir()?.display().to_string(), "expires": expires});
+        context
+            .output
+            .result(&value, || format!("renewed until {}", expires.as_str().unwrap_or("?")))
     }
+}
+
+impl Rotate {
+    /// Runs it. The new pair is on disk before the old one ends, so that a crash between them leaves a profile that works.
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let expires = replace_pair(context).await?;
+        let connection = Connection::open(&Credentials::of(&context.load_profile()?)).await?;
+        let request = wire::EndOtherCertificatesRequest {};
+        let response = connection.membership().end_other_certificates(call(request)).await;
+        let wire::EndOtherCertificatesResponse { ended } =
+            response.map_err(|status| connection.failure(status))?.into_inner();
+        let profile = context.profile_dir()?.display().to_string();
+        context
+            .output
+            .result(&json!({"profile": profile, "expires": expires, "ended": ended}), || {
+                let expires = expires.as_str().unwrap_or("?");
+                format!("rotated: a new key until {expires}; older certificates ended: {ended}")
+            })
+    }
+}
+
+/// Gets a certificate for a new key and stores both in the profile; says when it ends.
+async fn replace_pair(context: &Context) -> Result<Value, Failure> {
+    let profile = context.load_profile()?;
+    let connection = Connection::open(&Credentials::of(&profile)).await?;
+    let fresh = pki::new_key_and_csr().map_err(|error| Failure::of("cannot make a key", error))?;
+    let request = wire::RenewCertificateRequest { csr_pem: fresh.csr_pem };
+    let response = connection.membership().renew_certificate(call(request)).await;
+    let wire::RenewCertificateResponse {
+        certificate_chain_pem,
+        expires_at,
+    } = response.map_err(|status| connection.failure(status))?.into_inner();
+    profile.replace_pair(&Pair {
+        key_pem: fresh.key_pem,
+        certificate_pem: certificate_chain_pem,
+    })?;
+    Ok(json::moment(&expires_at))
 }
 
 fn read_token(path: &Path) -> Result<InvitationToken, Failure> {

@@ -224,6 +224,19 @@ impl MembershipService for Service {
         }))
     }
 
+    async fn end_other_certificates(
+        &self,
+        request: Request<wire::EndOtherCertificatesRequest>,
+    ) -> Result<Response<wire::EndOtherCertificatesResponse>, Status> {
+        let caller = access::caller(&request)?;
+        let kept = access::peer(&request)?.certificate().serial;
+        let wire::EndOtherCertificatesRequest {} = request.into_inner();
+        let ended = self.hub.end_other_certificates(&caller, kept).await;
+        Ok(Response::new(wire::EndOtherCertificatesResponse {
+            ended: u32::try_from(ended.map_err(status::from_hub)?).unwrap_or(u32::MAX),
+        }))
+    }
+
     async fn rename_member(
         &self,
         request: Request<wire::RenameMemberRequest>,

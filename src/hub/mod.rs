@@ -420,6 +420,9 @@ impl Shared {
         self.head.send_replace(ordinal);
         for entry in entries {
             match &entry.event {
+                Event::OtherCertificatesEnded { member, agent, kept } => {
+                    self.connections.cancel_other_certificates(*member, agent, kept);
+                }
                 Event::AgentRevoked { member, agent, .. } => {
                     self.connections.cancel_agent(*member, agent);
                 }

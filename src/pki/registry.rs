@@ -123,10 +123,12 @@ impl ConnectionRegistry {
         self.cancel(Holder::Member(member), |_| true)
     }
 
-    /// Cuts all connections under one certificate of one member's agent, and leaves those under its other
-    /// certificates. With several authorities, a serial number is unique only within each; the member tells them apart.
-    pub fn cancel_certificate(&self, member: MemberId, serial: Serial) -> usize {
-        self.cancel(Holder::Member(member), |connection| connection.serial == serial)
+    /// Cuts all connections of one agent but those under the certificate with that serial number, big-endian.
+    pub fn cancel_other_certificates(&self, member: MemberId, agent: &AgentName, kept: &[u8]) -> usize {
+        self.cancel(Holder::Member(member), |connection| {
+            let is_agent = matches!(&connection.identity, Identity::Agent { agent: name, .. } if name == agent);
+            is_agent && connection.serial.as_bytes() != kept
+        })
     }
 
     /// Cuts all connections under one invitation: it was used or withdrawn.
@@ -365,9 +367,10 @@ mod tests {
             .unwrap();
         let cut = || [&a1, &a2, &b1, &other, &enrolling].map(|one| one.token().is_cancelled());
 
-        assert_eq!(registry.cancel_certificate(member(1), serial(9)), 0);
+        let kept = |n| serial(n).as_bytes().to_vec();
+        assert_eq!(registry.cancel_other_certificates(member(1), &agent("b"), &kept(3)), 0);
         assert_eq!(cut(), [false; 5]);
-        assert_eq!(registry.cancel_certificate(member(1), serial(1)), 1);
+        assert_eq!(registry.cancel_other_certificates(member(1), &agent("a"), &kept(2)), 1);
         assert_eq!(cut(), [true, false, false, false, false]);
         assert_eq!(registry.cancel_agent(member(1), &agent("a")), 2);
         assert_eq!(cut(), [true, true, false, false, false]);

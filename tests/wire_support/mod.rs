@@ -12,8 +12,9 @@ use clearinghouse::grpc::wire;
 use clearinghouse::log::{Durability, Options};
 use clearinghouse::pki::{InvitationToken, new_key_and_csr};
 use clearinghouse::serve::{InitRequest, init, run_with};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use wire::enrolment_service_client::EnrolmentServiceClient;
@@ -258,6 +259,26 @@ impl Client {
             wire::publish_result::Outcome::Accepted(accepted) => accepted.id,
             other => panic!("{raw} was not accepted: {other:?}"),
         }
+    }
+
+    /// A call of `Publish` whose message never comes, until the sender is dropped: it stays in flight. Gives its answer.
+    pub async fn hanging_publish(
+        &self,
+    ) -> (
+        mpsc::Sender<wire::PublishRequest>,
+        JoinHandle<Result<wire::PublishResponse, tonic::Status>>,
+    ) {
+        let (message, never) = mpsc::channel(1);
+        let mut client = tonic::client::Grpc::new(self.channel.clone());
+        client.ready().await.unwrap();
+        let call = tokio::spawn(async move {
+            let path = "/clearinghouse.v1.PublishService/Publish".parse().unwrap();
+            let codec = tonic_prost::ProstCodec::default();
+            let request = tonic::Request::new(ReceiverStream::new(never));
+            let response = client.client_streaming(request, path, codec).await;
+            response.map(tonic::Response::into_inner)
+        });
+        (message, call)
     }
 
     pub async fn subscribe(&self, cursor: Vec<u8>) -> tonic::Streaming<wire::SubscribeResponse> {

@@ -11,7 +11,7 @@ use crate::hub::error::HubError;
 use crate::hub::sequencer::Verdict;
 use crate::hub::{Caller, Hub, new_id};
 use crate::log::entry::{CertificateIssued, Entry, Event};
-use crate::pki::{CsrError, InvitationToken, Issued};
+use crate::pki::{CsrError, InvitationToken, Issued, Serial};
 
 /// A right to enrol, and the secret that carries it.
 pub type Invitation = (InvitationId, InvitationToken);
@@ -132,6 +132,38 @@ impl Hub {
             })
             .await?;
         self.enrolment(&held)
+    }
+
+    /// Ends all certificates of the calling agent but the one that it calls with, and the connections under them: what makes a
+    /// renewal a change of keys. Says how many there were.
+    pub async fn end_other_certificates(&self, caller: &Caller, kept: Serial) -> Result<usize, HubError> {
+        let (now, by, kept) = (self.now(), caller.clone(), kept.as_bytes().to_vec());
+        self.sequencer
+            .of(caller.member)
+            .propose(move |views, staged| {
+                if !staged.alone() {
+                    return Ok(Verdict::AfterOthers);
+                }
+                let held = &rules::acting(views, &by)?.certificates;
+                // It may have been ended by another while this waited: two must not end each other.
+                if !held.iter().any(|certificate| certificate.serial == kept) {
+                    return Err(HubError::Unauthenticated("the certificate was replaced or revoked"));
+                }
+                let others = held.len() - 1;
+                if others > 0 {
+                    staged.push(Entry {
+                        at: now,
+                        actor: by.actor(),
+                        event: Event::OtherCertificatesEnded {
+                            member: by.member,
+                            agent: by.agent.clone(),
+                            kept: kept.clone(),
+                        },
+                    });
+                }
+                Ok(Verdict::answer(others))
+            })
+            .await
     }
 
     /// Ends all certificates of an agent, and its open connections. An admin revokes any agent; any agent revokes itself.

@@ -217,6 +217,10 @@ fn event_card(roster: &Roster, event: &MemberEvent, admin: bool) -> MemberEventC
         Happening::GroupLeft(id) => ("GROUP_LEFT", format!("left group {}", group(id))),
         Happening::Invited(agent, roles) => ("INVITED", format!("agent {agent} invited as {}", role_words(*roles))),
         Happening::CertificateIssued(agent) => ("CERTIFICATE_ISSUED", format!("agent {agent} got a certificate")),
+        Happening::OtherCertificatesEnded(agent) => (
+            "OTHER_CERTIFICATES_ENDED",
+            format!("agent {agent} ended its older certificates"),
+        ),
         Happening::AgentRevoked(agent, reason) => ("AGENT_REVOKED", because(&format!("agent {agent} revoked"), reason)),
         Happening::ChangeProposed(change) => ("CHANGE_PROPOSED", format!("asked for: {change}")),
         Happening::ChangeApproved(change) => ("CHANGE_APPROVED", format!("approved: {change}")),

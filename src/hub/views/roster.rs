@@ -1,5 +1,6 @@
 //! The view of members, groups, agents and invitations, with each member's rights at every moment of the fold.
 
+mod agent;
 mod history;
 mod pending;
 
@@ -14,6 +15,7 @@ use crate::log::entry::{Actor, CertificateIssued, Entry, Event};
 
 use super::indicators::RecordIndex;
 
+pub use agent::AgentRecord;
 pub use history::{Happening, History, MemberEvent};
 pub use pending::{Pending, PendingRecord, role_words};
 
@@ -70,28 +72,6 @@ impl MemberRecord {
     pub fn request(&self, request_id: &str) -> Option<(RecordIndex, u32)> {
         self.requests.get(request_id).copied()
     }
-}
-
-/// One agent.
-#[derive(Clone)]
-pub struct AgentRecord {
-    /// What it may do.
-    pub roles: Roles,
-    /// Certificates that are accepted, oldest first; none once revoked.
-    pub certificates: Vec<CertificateIssued>,
-    /// The serial of the newest certificate, also after revocation.
-    pub newest_serial: Vec<u8>,
-    /// The end of the newest certificate.
-    pub expires_at: Timestamp,
-    /// When it was revoked.
-    pub revoked_at: Option<Timestamp>,
-    /// Whether the revocation was its own.
-    pub revoked_itself: bool,
-    /// Whose vote its vote is, where it is an admin; none: its own.
-    ///
-    /// Whoever approves an invitation is handed the token, and could enrol with it. So that one stolen key never makes two votes, an
-    /// admin whose invitation was approved votes with the approver.
-    pub votes_with: Option<Actor>,
 }
 
 /// One group.
@@ -207,7 +187,7 @@ impl Roster {
     }
 
     fn fold(&mut self, seq: Seq, entry: &Entry, ordinal: u32) -> bool {
-        let Entry { at, actor, event } = entry;
+        let Entry { at, event, .. } = entry;
         match event {
             Event::MemberAdmitted { member, name, kind } => {
                 self.admit(seq, *at, (*member, name, *kind), ordinal);
@@ -232,16 +212,11 @@ impl Roster {
                 }
                 self.change_viewer(*member, ordinal, |viewer| viewer.groups.retain(|held| held != group))
             }
-            Event::InvitationMade { .. } => {
-                self.invite(seq, event);
-                false
-            }
-            Event::CertificateIssued(issued) => {
-                self.certify(issued);
-                false
-            }
-            Event::AgentRevoked { member, agent, .. } => {
-                self.revoke(*at, actor.as_ref(), *member, agent);
+            Event::InvitationMade { .. }
+            | Event::CertificateIssued(_)
+            | Event::OtherCertificatesEnded { .. }
+            | Event::AgentRevoked { .. } => {
+                self.fold_agent(seq, entry);
                 false
             }
             Event::MemberRenamed { member, name } => {
@@ -274,6 +249,22 @@ impl Roster {
             | Event::IndicatorRevised { .. }
             | Event::IndicatorRetracted { .. }
             | Event::ClockTicked { .. } => false,
+        }
+    }
+
+    fn fold_agent(&mut self, seq: Seq, entry: &Entry) {
+        let Entry { at, actor, event } = entry;
+        match event {
+            Event::InvitationMade { .. } => self.invite(seq, event),
+            Event::CertificateIssued(issued) => self.certify(issued),
+            Event::OtherCertificatesEnded { member, agent, kept } => {
+                let record = self.members.get_mut(member);
+                if let Some(agent) = record.and_then(|record| record.agents.get_mut(agent)) {
+                    agent.end_certificates_but(kept);
+                }
+            }
+            Event::AgentRevoked { member, agent, .. } => self.revoke(*at, actor.as_ref(), *member, agent),
+            _ => {}
         }
     }
 
@@ -379,34 +370,18 @@ impl Roster {
         let agent = member
             .agents
             .entry(issued.agent.clone())
-            .or_insert_with(|| AgentRecord {
-                roles: issued.roles,
-                certificates: Vec::new(),
-                newest_serial: Vec::new(),
-                expires_at: issued.not_after,
-                revoked_at: None,
-                revoked_itself: false,
-                votes_with: None,
-            });
-        agent.roles = issued.roles;
-        agent.revoked_at = None;
-        agent.revoked_itself = false;
-        agent.newest_serial.clone_from(&issued.serial);
-        agent.expires_at = issued.not_after;
+            .and_modify(|agent| agent.certify(issued))
+            .or_insert_with(|| AgentRecord::new(issued));
         if let Some(votes_with) = votes_with {
             agent.votes_with = votes_with.filter(|_| issued.roles.has(Role::Admin));
         }
-        // Certificates that have ended by the start of this one can never be accepted again.
-        agent.certificates.retain(|held| held.not_after > issued.not_before);
-        agent.certificates.push(issued.clone());
     }
 
     fn revoke(&mut self, at: Timestamp, actor: Option<&Actor>, member: MemberId, name: &AgentName) {
         let record = self.members.get_mut(&member);
         if let Some(agent) = record.and_then(|record| record.agents.get_mut(name)) {
-            agent.certificates.clear();
-            agent.revoked_at = Some(at);
-            agent.revoked_itself = actor.is_some_and(|actor| actor.member == member && actor.agent == *name);
+            let itself = actor.is_some_and(|actor| actor.member == member && actor.agent == *name);
+            agent.revoke(at, itself);
         }
         // An older token for the same name would bring the agent back.
         self.invitations

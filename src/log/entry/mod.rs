@@ -234,6 +234,15 @@ pub enum Event {
         /// For the first time to it.
         indicators: Vec<IndicatorId>,
     },
+    /// All certificates of an agent but one ended before their time.
+    OtherCertificatesEnded {
+        /// Its member.
+        member: MemberId,
+        /// Its name.
+        agent: AgentName,
+        /// Serial number of the one that stays, big-endian.
+        kept: Vec<u8>,
+    },
     /// An agent lost all its certificates.
     AgentRevoked {
         /// Its member.

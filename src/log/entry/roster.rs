@@ -63,6 +63,13 @@ pub(super) fn encode(event: &Event) -> stored::entry::Event {
             agent: agent.to_string(),
             reason: reason.clone(),
         }),
+        Event::OtherCertificatesEnded { member, agent, kept } => {
+            Stored::OtherCertificatesEnded(stored::OtherCertificatesEnded {
+                member_id: id_bytes(member.0),
+                agent: agent.to_string(),
+                kept_serial: kept.clone().into(),
+            })
+        }
         Event::MemberRenamed { member, name } => Stored::MemberRenamed(stored::MemberRenamed {
             member_id: id_bytes(member.0),
             name: name.to_string(),
@@ -173,6 +180,15 @@ pub(super) fn decode(event: stored::entry::Event) -> Result<Event, DecodeError> 
             member: MemberId(uuid(&member_id)?),
             agent: self::agent(&agent)?,
             reason,
+        },
+        Stored::OtherCertificatesEnded(stored::OtherCertificatesEnded {
+            member_id,
+            agent,
+            kept_serial,
+        }) => Event::OtherCertificatesEnded {
+            member: MemberId(uuid(&member_id)?),
+            agent: self::agent(&agent)?,
+            kept: kept_serial.into(),
         },
         Stored::MemberRenamed(stored::MemberRenamed { member_id, name }) => Event::MemberRenamed {
             member: MemberId(uuid(&member_id)?),

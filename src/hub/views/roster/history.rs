@@ -45,6 +45,8 @@ pub enum Happening {
     Invited(AgentName, Roles),
     /// An agent of it enrolled or renewed.
     CertificateIssued(AgentName),
+    /// An agent of it ended all its certificates but one.
+    OtherCertificatesEnded(AgentName),
     /// An agent of it was revoked, for a reason.
     AgentRevoked(AgentName, Box<str>),
     /// A change of it was asked for: what it would do.
@@ -94,6 +96,7 @@ pub fn subject(event: &Event) -> Option<MemberId> {
         | Event::GroupMemberAdded { member, .. }
         | Event::GroupMemberRemoved { member, .. }
         | Event::InvitationMade { member, .. }
+        | Event::OtherCertificatesEnded { member, .. }
         | Event::AgentRevoked { member, .. } => Some(*member),
         Event::CertificateIssued(issued) => Some(issued.member),
         _ => None,
@@ -114,6 +117,7 @@ pub fn happening(event: &Event) -> Option<Happening> {
         Event::GroupMemberRemoved { group, .. } => Happening::GroupLeft(*group),
         Event::InvitationMade { agent, roles, .. } => Happening::Invited(agent.clone(), *roles),
         Event::CertificateIssued(issued) => Happening::CertificateIssued(issued.agent.clone()),
+        Event::OtherCertificatesEnded { agent, .. } => Happening::OtherCertificatesEnded(agent.clone()),
         Event::AgentRevoked { agent, reason, .. } => Happening::AgentRevoked(agent.clone(), reason.as_str().into()),
         _ => return None,
     })
