@@ -46,6 +46,14 @@ pub async fn authenticate(State(hub): State<Hub>, mut request: Request, next: Ne
     }
 }
 
+/// Why a call that was open is cut: what the hub says of its certificate by now.
+pub fn cut_off(hub: &Hub, peer: &Peer) -> Status {
+    match hub.authenticate(peer.certificate()) {
+        Err(error) => status::from_hub(error),
+        Ok(_) => Status::unauthenticated("the connection was cut"),
+    }
+}
+
 /// A path that nobody serves.
 pub async fn not_found(request: Request) -> Response {
     let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());

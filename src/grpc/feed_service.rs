@@ -146,7 +146,7 @@ async fn make(mut feed: Feed, peer: Peer, until_live: bool) -> (Option<Feed>, Re
     let batch = tokio::select! {
         biased;
         () = peer.cut().cancelled() => {
-            return (None, Err(Status::unauthenticated("the agent's rights have ended")));
+            return (None, Err(access::cut_off(feed.hub(), &peer)));
         }
         batch = feed.next() => batch,
     };

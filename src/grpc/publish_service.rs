@@ -143,7 +143,7 @@ async fn publish_all(
             Some(request) => Some(Ok(request)),
             None => tokio::select! {
                 biased;
-                () = peer.cut().cancelled() => Some(Err(Status::unauthenticated("the agent's rights have ended"))),
+                () = peer.cut().cancelled() => Some(Err(access::cut_off(&hub, &peer))),
                 next = requests.next() => next,
             },
         };

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use crate::domain::assessment::{Assessment, AssessmentVerdict};
-use crate::domain::id::{IndicatorId, MemberId, ObservableId};
+use crate::domain::id::{IndicatorId, ObservableId};
 use crate::domain::indicator::State;
-use crate::domain::member::{Role, Standing, Viewer};
+use crate::domain::member::{Role, Viewer};
 use crate::domain::policy;
 use crate::log::entry::{Entry, Event};
 
 use super::error::HubError;
 use super::query::{require_reader, viewer};
+use super::roster;
 use super::sequencer::Verdict;
 use super::views::Views;
 use super::views::indicators::RecordIndex;
@@ -53,7 +54,7 @@ impl Hub {
         self.sequencer
             .of(member)
             .propose(move |views, staged| {
-                let viewer = active_viewer(views, member)?;
+                let viewer = &**roster::active(views, member)?.viewer();
                 let index = visible(views, viewer, assessment.indicator)?;
                 let version = views.indicators.record(index).current;
                 if views.indicators.class(version).publisher == member {
@@ -157,12 +158,6 @@ pub(super) fn corroboration(views: &Views, viewer: &Viewer, observable: Observab
         observers: observers.len() as u32,
         disputes: disputers.len() as u32,
     }
-}
-
-fn active_viewer(views: &Views, member: MemberId) -> Result<&Viewer, HubError> {
-    let viewer = views.roster.member(member).map(|member| &**member.viewer());
-    let viewer = viewer.filter(|viewer| viewer.standing == Standing::Active);
-    viewer.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))
 }
 
 fn visible(views: &Views, viewer: &Viewer, id: IndicatorId) -> Result<RecordIndex, HubError> {

@@ -45,12 +45,13 @@ use tokio::sync::watch;
 
 use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, MemberId};
-use crate::domain::member::{Role, Standing};
+use crate::domain::member::Role;
 
 use super::cursor::{Binding, Phase, Position};
 use super::digest::Digest;
 use super::error::HubError;
 use super::quota::Place;
+use super::roster;
 use super::subscription::Durable;
 use super::views::Views;
 use super::views::at_hand::AtHand;
@@ -227,6 +228,11 @@ impl Feed {
         })
     }
 
+    /// The hub that it is a feed of.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
     /// What a cursor proves to have been applied when the feed is opened with it.
     pub(super) fn proven(&self) -> u32 {
         self.position.proven()
@@ -325,7 +331,7 @@ impl Feed {
         }
         let hub = self.hub.clone();
         let views = hub.shared.read();
-        let member = reading(&views, self.member)?;
+        let member = roster::active(&views, self.member)?;
         let indicators = &views.indicators;
         self.filling.take_apart();
         let Some(question) = self.question(indicators, member) else {
@@ -455,13 +461,6 @@ impl Feed {
         );
         position.scanned = pass.start();
     }
-}
-
-/// The member, if it may read.
-fn reading(views: &Views, member: MemberId) -> Result<&MemberRecord, HubError> {
-    let record = views.roster.member(member);
-    let record = record.filter(|record| record.viewer().standing == Standing::Active);
-    record.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))
 }
 
 /// What earlier streams may have brought; nothing where the feed is not durable.

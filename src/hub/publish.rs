@@ -6,8 +6,8 @@ use std::time::Instant;
 use crate::domain::handling::Handling;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Content, Indicator, State, Text};
-use crate::domain::member::{Role, Standing};
-use crate::domain::observable::Observable;
+use crate::domain::member::Role;
+use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
 use crate::log::Salted;
 use crate::log::entry::{Entry, Event, StoredIndicator};
@@ -16,6 +16,7 @@ use super::error::HubError;
 use super::guard::{check_share, tightens};
 use super::queue::Lane;
 use super::quota::{Limits, take_room};
+use super::roster;
 use super::sequencer::Verdict;
 use super::turns::{ITEMS_PER_TURN, ITEMS_WITHOUT_TURN_MAX, TURN_MAX};
 use super::views::Views;
@@ -93,7 +94,7 @@ impl Hub {
         self.sequencer
             .of(member)
             .propose(move |views, staged| {
-                still_active(views, member)?;
+                roster::active(views, member)?;
                 while outcomes.len() < prepared.len() {
                     if !staged.has_room() {
                         return Ok(Verdict::Partly);
@@ -130,7 +131,7 @@ impl Hub {
         self.sequencer
             .of(member)
             .propose(move |views, staged| {
-                still_active(views, member)?;
+                roster::active(views, member)?;
                 if let Some(answer) = remembered(views, staged, member, &request_id) {
                     return Ok(Verdict::answer(answer));
                 }
@@ -191,11 +192,15 @@ impl Hub {
         let warnings = self.shared.warning_lists.load().hits(observable);
         match warnings.first() {
             Some(list) if self.shared.warning_lists_strict => {
-                let reason = format!(
-                    "stands on the warning list {:?}: report a page rather than its host",
-                    list.as_str()
-                );
-                Err(Violation::new("draft.raw", reason))
+                let instead = match observable.kind() {
+                    Kind::Domain => ": report a page rather than its host",
+                    _ => ", and this hub refuses what does",
+                };
+                let list = list.as_str();
+                Err(Violation::new(
+                    "draft.raw",
+                    format!("stands on the warning list {list:?}{instead}"),
+                ))
             }
             _ => Ok(warnings),
         }
@@ -319,14 +324,6 @@ fn remembered(views: &Views, staged: &Staged, member: MemberId, request_id: &str
     }
     let (index, revision) = views.roster.member(member)?.request(request_id)?;
     Some((views.indicators.record(index).id, revision))
-}
-
-pub(super) fn still_active(views: &Views, member: MemberId) -> Result<(), HubError> {
-    let standing = views.roster.member(member).map(|member| member.viewer().standing);
-    match standing {
-        Some(Standing::Active) => Ok(()),
-        _ => Err(HubError::Unauthenticated("the member is suspended or was removed")),
-    }
 }
 
 /// Members named must exist; groups named must hold the publisher. Unknown and foreign groups look alike.

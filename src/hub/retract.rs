@@ -8,7 +8,8 @@ use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
 
 use super::error::HubError;
 use super::guard::check_share;
-use super::publish::{Outcome, Rejection, RejectionCode, own, state_of, still_active};
+use super::publish::{Outcome, Rejection, RejectionCode, own, state_of};
+use super::roster;
 use super::sequencer::Verdict;
 use super::views::Views;
 use super::views::at_hand::AtHand;
@@ -35,7 +36,7 @@ impl Hub {
         self.sequencer
             .of(member)
             .propose(move |views, staged| {
-                still_active(views, member)?;
+                roster::active(views, member)?;
                 let left = &ids[outcomes.len()..];
                 if left.iter().any(|id| staged.touched.contains(id)) {
                     return Ok(Verdict::AfterOthers);

@@ -17,7 +17,7 @@ use crate::log::entry::{Entry, Event};
 
 use super::error::HubError;
 use super::feed::{self, Feed};
-use super::publish::still_active;
+use super::roster;
 use super::sequencer::Verdict;
 use super::views::Views;
 use super::views::at_hand::AtHand;
@@ -262,7 +262,7 @@ impl Hub {
                 if staged.subscriptions.contains(&key) {
                     return Ok(Verdict::AfterOthers);
                 }
-                still_active(views, key.member)?;
+                roster::active(views, key.member)?;
                 check_attachable(views, &key, &filter_text)?;
                 if let Some(older) = shared.streams.lock().insert(key.clone(), stream.clone()) {
                     let sent = older.end(Ending::TakenOver);

@@ -18,6 +18,7 @@ use super::{Caller, Hub};
 
 pub use approval::{Approved, Asked, PENDING_MAX, PENDING_SECS, PendingCard};
 pub use credentials::Invitation;
+pub(super) use rules::active;
 
 /// Most members of one hub.
 pub const MEMBERS_MAX: usize = 10_000;

@@ -120,11 +120,15 @@ fn group(views: &Views, id: GroupId) -> Result<&GroupRecord, HubError> {
     views.roster.group(id).ok_or(HubError::NotFound { field: "group_id" })
 }
 
-/// A member that takes part.
-pub(super) fn active(views: &Views, member: MemberId) -> Result<&MemberRecord, HubError> {
+/// A member that takes part, or why it does not.
+pub(in crate::hub) fn active(views: &Views, member: MemberId) -> Result<&MemberRecord, HubError> {
     let record = views.roster.member(member);
-    let record = record.filter(|record| record.viewer().standing == Standing::Active);
-    record.ok_or(HubError::Unauthenticated("the member is suspended or was removed"))
+    let record = record.ok_or(HubError::Unauthenticated("the member is not known"))?;
+    match record.viewer().standing {
+        Standing::Active => Ok(record),
+        Standing::Suspended => Err(HubError::Unauthenticated("the member is suspended")),
+        Standing::Removed => Err(HubError::Unauthenticated("the member was removed")),
+    }
 }
 
 /// The calling agent, if it still may act: it may have lost its rights while its request waited.
