@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::connection::{Context, call};
+use super::connection::{Connection, Context, call};
 use super::failure::Failure;
 use super::names::Directory;
 use super::words::{self, Number};
@@ -89,42 +89,46 @@ impl Assessments {
     /// Runs it.
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let connection = context.connect().await?;
-        let request = wire::ListAssessmentsRequest { indicator_id: self.id };
-        let response = connection.assessments().list_assessments(call(request)).await;
-        let response = response.map_err(|status| connection.failure(status))?.into_inner();
+        let assessed = all(&connection, &self.id).await?;
         let directory = Directory::of_members(&connection).await?;
-        let wire::ListAssessmentsResponse {
-            assessments,
-            corroboration,
-            truncated,
-        } = response;
-        let corroboration = corroboration.unwrap_or_default();
         if context.output.is_json() {
-            let assessments: Vec<Value> = assessments
-                .iter()
-                .map(|one| json::assessment(one, &directory))
-                .collect();
-            return context.output.object(&json!({
-                "assessments": assessments,
-                "corroboration": json::corroboration(&corroboration),
-                "truncated": truncated,
-            }));
+            return context.output.object(&as_json(&assessed, &directory));
         }
-        let rows = assessments.iter().map(|one| row(one, &directory)).collect();
+        let rows = assessed.assessments.iter().map(|one| row(one, &directory)).collect();
         context.output.table(
             "assessments",
             &["member", "verdict", "independent", "made", "note"],
             rows,
         )?;
-        if truncated {
+        if assessed.truncated {
             context.output.line("there are more than are shown")?;
         }
-        let contested = if corroboration.contested { "; contested" } else { "" };
-        context.output.line(&format!(
-            "observed by {}, disputed by {}{contested}",
-            corroboration.observers, corroboration.disputes
-        ))
+        let corroboration = assessed.corroboration.unwrap_or_default();
+        context.output.line(&words::corroboration(&corroboration))
     }
+}
+
+/// The assessments of an indicator, and what its sources amount to, as far as the caller may see them.
+pub async fn all(connection: &Connection, indicator_id: &str) -> Result<wire::ListAssessmentsResponse, Failure> {
+    let request = wire::ListAssessmentsRequest {
+        indicator_id: indicator_id.to_owned(),
+    };
+    let response = connection.assessments().list_assessments(call(request)).await;
+    response
+        .map(tonic::Response::into_inner)
+        .map_err(|status| connection.failure(status))
+}
+
+/// As JSON: `{"assessments", "corroboration", "truncated"}`.
+pub fn as_json(assessed: &wire::ListAssessmentsResponse, directory: &Directory) -> Value {
+    let wire::ListAssessmentsResponse {
+        assessments,
+        corroboration,
+        truncated,
+    } = assessed;
+    let assessments: Vec<Value> = assessments.iter().map(|one| json::assessment(one, directory)).collect();
+    let corroboration = json::corroboration(&corroboration.unwrap_or_default());
+    json!({"assessments": assessments, "corroboration": corroboration, "truncated": truncated})
 }
 
 fn row(assessment: &wire::Assessment, directory: &Directory) -> Vec<String> {

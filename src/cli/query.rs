@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal};
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::connection::{Connection, Context, call};
 use super::failure::Failure;
@@ -11,7 +11,7 @@ use super::filter;
 use super::names::Directory;
 use super::output::plain;
 use super::words::{self, Number};
-use super::{json, revise};
+use super::{assess, json, revise};
 use crate::grpc::wire;
 
 /// Values of one request to the hub. Fewer than the wire's bound: the answer holds up to 100 matches of each.
@@ -142,7 +142,13 @@ fn print_result(context: &Context, result: &wire::LookupResult, directory: &Dire
         let line = format!("  {relation:<7} {}", summary(&indicator, directory));
         context.output.line(&line)?;
     }
-    Ok(())
+    match &result.corroboration {
+        Some(corroboration) if !result.matches.is_empty() => {
+            let sources = words::corroboration(corroboration);
+            context.output.line(&format!("  {sources}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One line about an indicator, for a person.
@@ -160,10 +166,16 @@ pub fn summary(indicator: &wire::Indicator, directory: &Directory) -> String {
     if !indicator.campaign.is_empty() {
         line.push_str(&format!("  campaign {:?}", plain(&indicator.campaign)));
     }
+    if indicator.state != wire::IndicatorState::Active as i32 {
+        line.push_str(&format!("  {}", words::state(indicator.state)));
+    }
+    for list in &indicator.warnings {
+        line.push_str(&format!("  on the list {:?}", plain(list)));
+    }
     line
 }
 
-/// Show one indicator
+/// Show one indicator, with what others hold of it
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  clearinghouse get 0198c3a1-7d2e-7c11-9a55-0d8f3f6b2a10 --json")]
 pub struct Get {
@@ -176,7 +188,11 @@ impl Get {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let connection = context.connect().await?;
         let directory = Directory::of_members(&connection).await?;
-        let value = json::indicator(&revise::current(&connection, &self.id).await?, &directory);
+        let mut value = json::indicator(&revise::current(&connection, &self.id).await?, &directory);
+        let assessed = assess::all(&connection, &self.id).await?;
+        if let (Value::Object(value), Value::Object(assessed)) = (&mut value, assess::as_json(&assessed, &directory)) {
+            value.extend(assessed);
+        }
         // Pretty JSON keeps everything and escapes what is dangerous on a terminal.
         context.output.result(&value, || plain_lines(&format!("{value:#}")))
     }

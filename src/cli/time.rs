@@ -39,6 +39,7 @@ pub fn distance(now: Timestamp, then: Timestamp) -> String {
         s if s >= 2 * 86_400 => (s / 86_400, "days"),
         s if s >= 2 * 3_600 => (s / 3_600, "hours"),
         s if s >= 2 * 60 => (s / 60, "minutes"),
+        1 => (1, "second"),
         s => (s, "seconds"),
     };
     match seconds < 0 {
@@ -73,6 +74,7 @@ mod tests {
         for (seconds, words) in [
             (0, "just now"),
             (59, "in 59 seconds"),
+            (-1, "1 second ago"),
             (7_200, "in 2 hours"),
             (-172_800, "2 days ago"),
             (-180, "3 minutes ago"),

@@ -149,6 +149,17 @@ fn parser<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> impl TypedValuePar
     })
 }
 
+/// What the sources of an observable amount to.
+pub fn corroboration(corroboration: &wire::Corroboration) -> String {
+    let wire::Corroboration {
+        observers,
+        disputes,
+        contested,
+    } = corroboration;
+    let contested = if *contested { "; contested" } else { "" };
+    format!("observed by {observers}, disputed by {disputes}{contested}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

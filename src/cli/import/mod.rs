@@ -87,7 +87,7 @@ impl Import {
         }
         let summary = &run.tally.summary;
         if !context.output.is_json() {
-            summary.explain_files(context);
+            summary.explain(context);
         }
         context.output.result(&summary.to_json(), || summary.to_text())?;
         end.and_then(|()| summary.ending())

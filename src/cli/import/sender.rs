@@ -156,7 +156,7 @@ impl Sender {
         self.progress.inc(answered.len() as u64);
         for (item, outcome) in answered {
             match outcome {
-                Outcome::Accepted(_) => tally.summary.accepted += 1,
+                Outcome::Accepted(accepted) => tally.summary.add_accepted(accepted.warnings),
                 Outcome::Duplicate(_) => tally.summary.duplicate += 1,
                 Outcome::Rejected(rejected) => {
                     let mut rejection = item.if_rejected;

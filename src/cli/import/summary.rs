@@ -27,6 +27,8 @@ pub struct Summary {
     pub skipped: u64,
     /// Rows of each class.
     pub by_class: BTreeMap<&'static str, u64>,
+    /// How many of those accepted stand on each warning list.
+    pub warnings: BTreeMap<String, u64>,
     /// Files that could not be read, and why.
     pub unreadable: Vec<(String, String)>,
     /// Files found in directories that are no reports.
@@ -43,6 +45,14 @@ impl Summary {
     pub fn add_row(&mut self, class: Class) {
         self.rows += 1;
         *self.by_class.entry(class.name()).or_default() += 1;
+    }
+
+    /// One more new on the hub, with the warning lists that it stands on.
+    pub fn add_accepted(&mut self, warnings: Vec<String>) {
+        self.accepted += 1;
+        for list in warnings {
+            *self.warnings.entry(list).or_default() += 1;
+        }
     }
 
     /// Rows of which the end is not known.
@@ -63,6 +73,9 @@ impl Summary {
         });
         if self.unsent() > 0 {
             value["unsent"] = json!(self.unsent());
+        }
+        if !self.warnings.is_empty() {
+            value["warnings"] = json!(self.warnings);
         }
         if !self.unreadable.is_empty() {
             let files = self
@@ -101,13 +114,19 @@ impl Summary {
         )
     }
 
-    /// Says which files were not read.
-    pub fn explain_files(&self, context: &Context) {
+    /// Says which files were not read, and what may be there by mistake.
+    pub fn explain(&self, context: &Context) {
         for (file, reason) in &self.unreadable {
             context.output.note(&format!("{}: {}", plain(file), plain(reason)));
         }
         for file in &self.ignored {
             context.output.note(&format!("{}: no report, ignored", plain(file)));
+        }
+        for (list, count) in &self.warnings {
+            let list = plain(list);
+            context.output.note(&format!(
+                "warning: {count} of the accepted stand on the list {list:?}; are they false positives?"
+            ));
         }
     }
 
@@ -139,6 +158,21 @@ mod tests {
             "by_class": {"indicator": 2, "malformed": 1, "separator": 1}});
         assert_eq!(summary.to_json(), expected);
         assert!(matches!(summary.ending(), Err(Failure::Partly)));
+    }
+
+    #[test]
+    fn what_stands_on_a_list_is_counted_and_is_accepted_all_the_same() {
+        let mut summary = Summary::default();
+        (0..3).for_each(|_| summary.add_row(Class::Indicator));
+        summary.add_accepted(vec![]);
+        assert_eq!(summary.to_json().get("warnings"), None);
+        summary.add_accepted(vec!["Popular".into()]);
+        summary.add_accepted(vec!["Popular".into(), "Banks".into()]);
+        let value = summary.to_json();
+        assert_eq!(
+            (&value["accepted"], &value["warnings"]),
+            (&json!(3), &json!({"Banks": 1, "Popular": 2}))
+        );
     }
 
     #[test]
