@@ -126,3 +126,34 @@ async fn feed_past_the_limit_is_refused_until_another_ends() {
     until_live(&mut feed).await;
     hub.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn request_past_the_limit_is_told_when_to_come_back_and_another_member_is_served() {
+    let (hub, _folder, a, b) = limited("requests_in_flight_per_member_max = 1").await;
+    let list = |client: &Client| {
+        let mut membership = client.membership();
+        async move { membership.list_members(wire::ListMembersRequest {}).await }
+    };
+    list(&a).await.expect("one at a time is allowed");
+    let (message, call) = a.hanging_publish().await;
+    // The hub takes the call in soon, not at once; each try asks anew, as a client does.
+    let refused = async {
+        loop {
+            if let Err(status) = list(&a).await {
+                return status;
+            }
+        }
+    };
+    let refused = tokio::time::timeout(std::time::Duration::from_secs(10), refused);
+    let refused = refused.await.expect("the call is in flight");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(refused.message(), "the member has too many requests in flight");
+    let wait = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert_eq!(wait.as_millis(), 100);
+    list(&b).await.expect("the other member is not concerned");
+
+    drop(message);
+    assert!(call.await.unwrap().is_err(), "it ended without its message");
+    list(&a).await.expect("the place is free again");
+    hub.stop().await;
+}

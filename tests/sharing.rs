@@ -243,3 +243,52 @@ async fn every_crossing_is_written_down_once_and_nothing_else_is() {
     assert_eq!(counts(&b).await.len(), 1);
     hub.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crossing_is_counted_by_campaign_for_its_publisher_and_stays_counted_when_the_release_is_withdrawn() {
+    let hub = TestHub::start().await;
+    let a = hub.member("Aurora", wire::MemberKind::Platform).await;
+    let b = hub.member("Borealis", wire::MemberKind::Platform).await;
+    let agencies = [
+        hub.member("Agency", wire::MemberKind::Government).await,
+        hub.member("Bureau", wire::MemberKind::Government).await,
+    ];
+    let mut released = wire::IndicatorDraft {
+        campaign: "A secret name".into(),
+        ..draft(
+            "example.com",
+            wire::Handling {
+                government_release: true,
+                ..green()
+            },
+        )
+    };
+    let id = a.publish_draft(released.clone()).await;
+    for agency in &agencies {
+        let (upserts, ..) = until_live(&mut agency.subscribe(Vec::new()).await).await;
+        assert_eq!(upserts.len(), 1);
+    }
+    released.handling = Some(green());
+    let request = wire::ReviseRequest {
+        id: id.clone(),
+        expected_revision: 1,
+        draft: Some(released),
+        ..Default::default()
+    };
+    a.publisher().revise(request).await.unwrap();
+    for agency in &agencies {
+        let request = wire::GetIndicatorRequest { id: id.clone() };
+        let refused = agency.queries().get_indicator(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::NotFound);
+    }
+    for (member, campaign) in [(&a, "A secret name"), (&b, ""), (&agencies[1], "")] {
+        let counted: Vec<_> = counts(member)
+            .await
+            .into_iter()
+            .map(|count| (count.agency_id, count.campaign, count.indicators))
+            .collect();
+        let expected = agencies.each_ref().map(|agency| (agency.id(), campaign.to_owned(), 1));
+        assert_eq!(counted, expected);
+    }
+    hub.stop().await;
+}
