@@ -25,7 +25,7 @@ const MARK: &str = "@@story-exit ";
 /// An outcome that has not come until then does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Fewer commands than this: the page is not read as it is meant.
-const COMMANDS_MIN: usize = 90;
+const COMMANDS_MIN: usize = 130;
 
 /// A command with what it must print; without a command, what a terminal must print next.
 #[derive(Default)]
