@@ -23,6 +23,9 @@ const VALUES_MAX: usize = 1_000;
 /// Longest value, in bytes.
 const VALUE_BYTES_MAX: usize = 16_384;
 
+/// What the answer to one value takes besides indicators, most often.
+const RESULT_BYTES_MOST: usize = 192;
+
 /// Page size where none is asked for.
 const PAGE_ITEMS_DEFAULT: usize = 100;
 
@@ -62,7 +65,9 @@ impl QueryService for Service {
             .lookup_within(&caller, &observables, reach)
             .await
             .map_err(status::from_hub)?;
-        let mut response = Encoded::default();
+        let found = matches.iter().flat_map(|matches| &matches.found);
+        let found_bytes = convert::indicators_bytes(found.map(|(_, release)| release));
+        let mut response = Encoded::with_capacity(values.len() * RESULT_BYTES_MOST + found_bytes);
         let mut reasons = reasons.into_iter();
         for ((raw, observable), matches) in values.iter().zip(&observables).zip(&matches) {
             let understood = observable.as_ref().ok_or_else(|| reasons.next().unwrap_or_default());
@@ -199,7 +204,9 @@ fn lookup_result(raw: &str, understood: Result<&Observable, String>, matches: &M
                 fields.push_number(1, convert::kind_number(observable.kind()) as u64);
                 fields.push_text(2, observable.value());
             });
-            result.push_id(3, observable.id().0);
+            if let Some(id) = matches.observable {
+                result.push_id(3, id.0);
+            }
             let corroboration = convert::corroboration(matches.corroboration);
             result.push_field(7, |fields| fields.push_message(&corroboration));
         }

@@ -1,9 +1,7 @@
 //! Assessments: members' reactions to the indicators of others, and what the sources of an observable amount to for one viewer.
 
-use std::collections::BTreeSet;
-
 use crate::domain::assessment::{Assessment, AssessmentVerdict};
-use crate::domain::id::{IndicatorId, ObservableId};
+use crate::domain::id::{IndicatorId, MemberId, ObservableId};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Viewer};
 use crate::domain::policy;
@@ -121,8 +119,8 @@ fn text_bytes(assessment: &Assessment) -> usize {
 /// members that confirmed it independently. Whether somebody echoes a source that the viewer does not see makes no difference: that
 /// would tell of it.
 pub(super) fn corroboration(views: &Views, viewer: &Viewer, observable: ObservableId) -> Corroboration {
-    let mut observers = BTreeSet::new();
-    let mut disputers = BTreeSet::new();
+    let mut observers = Vec::new();
+    let mut disputers = Vec::new();
     let mut earliest = None;
     for index in views.indicators.of_observable(observable) {
         let version = views.indicators.record(index).current;
@@ -134,7 +132,7 @@ pub(super) fn corroboration(views: &Views, viewer: &Viewer, observable: Observab
         // Newest first, so the last one that is seen is the earliest.
         earliest = Some(subject.publisher);
         if version.independent {
-            observers.insert(subject.publisher);
+            observers.push(subject.publisher);
         }
         for assessment in views
             .sharing
@@ -144,10 +142,10 @@ pub(super) fn corroboration(views: &Views, viewer: &Viewer, observable: Observab
         {
             match assessment.verdict {
                 AssessmentVerdict::Confirms if assessment.independent => {
-                    observers.insert(assessment.member);
+                    observers.push(assessment.member);
                 }
                 AssessmentVerdict::Disputes => {
-                    disputers.insert(assessment.member);
+                    disputers.push(assessment.member);
                 }
                 _ => {}
             }
@@ -155,9 +153,15 @@ pub(super) fn corroboration(views: &Views, viewer: &Viewer, observable: Observab
     }
     observers.extend(earliest);
     Corroboration {
-        observers: observers.len() as u32,
-        disputes: disputers.len() as u32,
+        observers: distinct(observers),
+        disputes: distinct(disputers),
     }
+}
+
+fn distinct(mut members: Vec<MemberId>) -> u32 {
+    members.sort_unstable();
+    members.dedup();
+    members.len() as u32
 }
 
 fn visible(views: &Views, viewer: &Viewer, id: IndicatorId) -> Result<RecordIndex, HubError> {

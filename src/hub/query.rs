@@ -60,6 +60,8 @@ pub enum Relation {
 /// What is known of one value.
 #[derive(Debug, Default)]
 pub struct Matches {
+    /// The id of the observable that was asked for; none where none was.
+    pub observable: Option<ObservableId>,
     /// Exact ones first, newest first within each relation; near ones last, nearest first.
     pub found: Vec<(Relation, Release<Sighting>)>,
     /// Whether there were more than [`MATCHES_MAX`], or than [`LOOKUP_BYTES_MAX`] left room for.
@@ -133,6 +135,7 @@ impl Hub {
         let found = found.collect();
         let mut releases = self.deliver(caller.member, found).await?.into_iter();
         let with_bodies = |known: Known| Matches {
+            observable: known.observable,
             found: known.relations.into_iter().zip(releases.by_ref()).collect(),
             truncated: known.truncated,
             corroboration: known.corroboration,
@@ -146,15 +149,17 @@ impl Hub {
         observables: &[Option<Observable>],
         room: &mut usize,
     ) -> Result<Vec<Known>, HubError> {
+        let asked = observables.iter().map(|asked| asked.as_ref().map(Asked::new));
+        let asked: Vec<Option<Asked<'_>>> = asked.collect();
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
-        let known = |observable: &Option<Observable>| {
-            observable
-                .as_ref()
-                .map(|observable| matches(&views, viewer, observable, room))
+        let known = |asked: &Option<Asked<'_>>| {
+            let asked = asked.as_ref();
+            asked
+                .map(|asked| matches(&views, viewer, asked, room))
                 .unwrap_or_default()
         };
-        Ok(observables.iter().map(known).collect())
+        Ok(asked.iter().map(known).collect())
     }
 
     /// One indicator.
@@ -343,9 +348,34 @@ fn look(
     Ok(looked)
 }
 
+/// What a look-up of one value looks for. Made before the views are held: to hash the ids takes longer than to find them.
+struct Asked<'a> {
+    observable: &'a Observable,
+    id: ObservableId,
+    account: Option<ObservableId>,
+    parents: Vec<(Relation, ObservableId)>,
+}
+
+impl Asked<'_> {
+    fn new(observable: &Observable) -> Asked<'_> {
+        let parents = observable.parents().into_iter().map(|parent| {
+            let is_host = Some(parent.value()) == observable.host() && observable.kind() != Kind::Domain;
+            let relation = if is_host { Relation::Host } else { Relation::Parent };
+            (relation, parent.id())
+        });
+        Asked {
+            observable,
+            id: observable.id(),
+            account: observable.account().map(|account| account.id()),
+            parents: parents.collect(),
+        }
+    }
+}
+
 /// What is known of one value, before bodies are read.
 #[derive(Default)]
 struct Known {
+    observable: Option<ObservableId>,
     relations: Vec<Relation>,
     /// One for each relation.
     found: Vec<Release<Found>>,
@@ -353,25 +383,24 @@ struct Known {
     corroboration: Corroboration,
 }
 
-fn matches(views: &Views, viewer: &Viewer, asked: &Observable, room: &mut usize) -> Known {
+fn matches(views: &Views, viewer: &Viewer, asked: &Asked<'_>, room: &mut usize) -> Known {
     let mut all = Known {
-        corroboration: corroboration(views, viewer, asked.id()),
+        observable: Some(asked.id),
+        corroboration: corroboration(views, viewer, asked.id),
         ..Known::default()
     };
-    collect(views, viewer, asked.id(), Relation::Exact, &mut all, room);
-    if let Some(account) = asked.account() {
-        collect(views, viewer, account.id(), Relation::Exact, &mut all, room);
+    collect(views, viewer, asked.id, Relation::Exact, &mut all, room);
+    if let Some(account) = asked.account {
+        collect(views, viewer, account, Relation::Exact, &mut all, room);
     }
     // Two dozen names for a v4 address, a hundred for a v6 one: worth it only where networks were published at all.
     if views.indicators.has_networks() {
-        for network in asked.networks() {
+        for network in asked.observable.networks() {
             collect(views, viewer, network.id(), Relation::Parent, &mut all, room);
         }
     }
-    for parent in asked.parents() {
-        let is_host = Some(parent.value()) == asked.host() && asked.kind() != Kind::Domain;
-        let relation = if is_host { Relation::Host } else { Relation::Parent };
-        collect(views, viewer, parent.id(), relation, &mut all, room);
+    for (relation, parent) in &asked.parents {
+        collect(views, viewer, *parent, *relation, &mut all, room);
     }
     all
 }

@@ -146,9 +146,11 @@ fn undo_disguise(plain: &mut String) {
 
 /// Called before a letter or digit is pushed: a lone `[.` or `.]` between two of them is a dot.
 fn undo_lone_bracket(plain: &mut String) {
-    let Some(before) = plain.strip_suffix("[.").or_else(|| plain.strip_suffix(".]")) else {
+    let ([before @ .., b'[', b'.'] | [before @ .., b'.', b']']) = plain.as_bytes() else {
         return;
     };
+    // What was cut off is ASCII, so the cut falls between characters.
+    let before = &plain[..before.len()];
     // What percent-encoding will end in a hex digit counts as a letter, or a second reading would see another text.
     let joins = |character: char| character.is_alphanumeric() || !character.is_ascii() || character.is_control();
     if before.ends_with(joins) {

@@ -37,9 +37,9 @@ pub fn indicator(release: &Release<Sighting>, fields: &mut Encoded) {
 const INDICATOR_BYTES_MORE: usize = 8;
 
 /// About how many bytes indicators take in an answer: one that grows to its size by doubling leaves as much again behind.
-pub fn indicators_bytes(releases: &[Release<Sighting>]) -> usize {
+pub fn indicators_bytes<'a>(releases: impl IntoIterator<Item = &'a Release<Sighting>>) -> usize {
     let sizes = releases
-        .iter()
+        .into_iter()
         .map(|release| release.body().body.len() + INDICATOR_BYTES_MORE);
     sizes.sum()
 }
