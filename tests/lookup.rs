@@ -132,3 +132,21 @@ async fn value_that_is_not_one_observable_says_why() {
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
     hub.stop().await;
 }
+
+/// The answer repeats what was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_more_than_a_mebibyte_are_refused() {
+    let hub = TestHub::start().await;
+    let a = hub.member("Aurora", wire::MemberKind::Platform).await;
+    let longest = "v".repeat(16_384);
+    assert_eq!(look_up(&a, &[&*longest; 64]).await.len(), 64);
+    let mut values = vec![longest; 64];
+    values.push("v".to_owned());
+    let request = wire::LookupRequest {
+        values,
+        ..Default::default()
+    };
+    let refused = a.queries().lookup(request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    hub.stop().await;
+}

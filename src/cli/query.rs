@@ -14,8 +14,9 @@ use super::words::{self, Number};
 use super::{assess, json, revise};
 use crate::grpc::wire;
 
-/// Values of one request to the hub. Fewer than the wire's bound: the answer holds up to 100 matches of each.
-const LOOKUP_VALUES_MAX: usize = 100;
+/// Values of one request to the hub. Fewer than the wire's bound: the answer holds up to 100 matches of each, and so many of the longest
+/// values are the 1 MiB that the wire takes.
+const LOOKUP_VALUES_MAX: usize = 64;
 /// Longest value that the wire takes, in bytes; a longer line of stdin is refused by its number.
 const VALUE_BYTES_MAX: usize = 16_384;
 

@@ -111,7 +111,10 @@ pub fn router(hub: &Hub) -> Router {
         .fallback(access::not_found);
     // The layer that is added last is asked first: who calls is known before places are given.
     router
-        .layer(axum::middleware::from_fn_with_state(unread::places(), unread::limit))
+        .layer(axum::middleware::from_fn_with_state(
+            unread::Budgets::default(),
+            unread::limit,
+        ))
         .layer(axum::middleware::from_fn_with_state(
             unsent::Budgets::default(),
             unsent::limit,

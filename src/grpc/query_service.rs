@@ -26,6 +26,9 @@ const VALUE_BYTES_MAX: usize = 16_384;
 /// What the answer to one value takes besides indicators, most often.
 const RESULT_BYTES_MOST: usize = 192;
 
+/// Bytes of all values of one look-up: the answer repeats them.
+const VALUES_BYTES_MAX: usize = 1 << 20;
+
 /// Page size where none is asked for.
 const PAGE_ITEMS_DEFAULT: usize = 100;
 
@@ -50,6 +53,11 @@ impl QueryService for Service {
         } = request.into_inner();
         if values.is_empty() || values.len() > VALUES_MAX {
             let reason = format!("has {} values, must have 1 to {VALUES_MAX}", values.len());
+            return Err(status::invalid(Violation::new("values", reason)));
+        }
+        let bytes: usize = values.iter().map(String::len).sum();
+        if bytes > VALUES_BYTES_MAX {
+            let reason = format!("have {bytes} bytes in all, at most {VALUES_BYTES_MAX} are accepted");
             return Err(status::invalid(Violation::new("values", reason)));
         }
         let kind = convert::optional_kind("kind", kind).map_err(status::invalid)?;
