@@ -12,6 +12,7 @@ use hostile_support::raw::{Raw, Stalled, call, field, flag, frame, kind, tls, wh
 use hostile_support::{ATTACK_MAX, Arena};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -40,7 +41,7 @@ const MESSAGE_BYTES: u32 = 8 << 20;
 const GROWTH_UNFINISHED_MAX_MIB: u64 = 160;
 /// The hub's limit is 20 s.
 const ARRIVAL_WITHIN: Duration = Duration::from_secs(40);
-const HALF_OPEN: usize = 500;
+const HALF_OPEN: usize = 2_000;
 const SLOW: usize = 100;
 /// 200 searches, or 500 feeds.
 const SEARCHING_CONNECTIONS: usize = 4;
@@ -49,6 +50,8 @@ const STALLED_PER_CONNECTION: u32 = 50;
 
 /// A connection that does not get on is shed: the hub's limit is 4 s, and the machine is shared.
 const SHED_WITHIN: Duration = Duration::from_secs(10);
+/// How long a server that sheds nothing is watched.
+const NOT_SHED_WITHIN: Duration = Duration::from_secs(6);
 
 /// The stream ids that a client may use.
 fn stream_ids(count: u32) -> impl Iterator<Item = u32> {
@@ -275,6 +278,10 @@ async fn stalled_subscribers_cost_no_memory() {
 /// Handshakes that are never finished: half of them say nothing, half the first bytes of a TLS record.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_open_handshakes_are_shed() {
+    // This end of them takes descriptors too.
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum;
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
     let arena = Arena::open().await;
     let mut waiting = JoinSet::new();
     for number in 0..HALF_OPEN {
@@ -309,6 +316,26 @@ async fn slow_headers_are_shed() {
         });
     }
     shed(&arena, waiting).await;
+}
+
+/// The negative control: a server that keeps whoever connects, and the harness sees it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_keeps_all_connections_is_not_taken_for_one_that_sheds() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let kept = listener.accept().await.unwrap();
+    let mut said = Vec::new();
+    let shed = tokio::time::timeout(NOT_SHED_WITHIN, stream.read_to_end(&mut said)).await;
+    assert!(shed.is_err(), "it was expected to keep it");
+    drop(kept);
+}
+
+/// The negative control of what memory is measured: a hub that is given much to remember does not pass for one that withstands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[should_panic(expected = "MiB more, of 0 at most")]
+async fn growth_is_noticed() {
+    let arena = Arena::open().await;
+    arena.withstand(0, arena.publish(0..4_000, 4_000)).await;
 }
 
 /// All of these connections must have been ended by the hub in time.
