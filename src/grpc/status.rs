@@ -7,6 +7,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::domain::violation::Violation;
 use crate::hub::error::HubError;
+use crate::hub::publish::UNREADABLE_RETRY_AFTER;
 
 /// The domain of the machine-readable reasons.
 const ERROR_DOMAIN: &str = "clearinghouse";
@@ -53,6 +54,7 @@ pub fn from_hub(error: HubError) -> Status {
         }
         HubError::Unreadable(text) => {
             tracing::error!(reason = text, "a request failed: what is stored cannot be read");
+            details.set_retry_info(Some(UNREADABLE_RETRY_AFTER));
             return with_reason(
                 Code::Internal,
                 "the hub cannot read what it has stored",

@@ -2,6 +2,7 @@
 //! while the views are locked.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -69,6 +70,18 @@ impl Drop for InFlight<'_> {
     }
 }
 
+/// Does what waits for the disk, on a thread that may.
+async fn waiting<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, HubError> {
+    match Handle::try_current() {
+        Ok(runtime) => {
+            let done = runtime.spawn_blocking(work).await;
+            done.map_err(|error| HubError::Unreadable(error.to_string()))
+        }
+        // Whoever waits for the hub outside of a runtime does so on a thread of its own, which may wait for the disk as well.
+        Err(_) => Ok(work()),
+    }
+}
+
 impl Hub {
     /// Bodies by number. Cancel-safe.
     pub(super) async fn read_bodies(&self, numbers: Vec<BodyNumber>) -> Result<Vec<Bytes>, HubError> {
@@ -78,16 +91,8 @@ impl Hub {
             return Ok(cached.into_iter().flatten().collect());
         }
         let _reading = InFlight::new(&self.shared.reads_in_flight);
-        let read = match Handle::try_current() {
-            Ok(runtime) => runtime.spawn_blocking(move || reader.fetch(&numbers)).await,
-            // Whoever waits for the hub outside of a runtime does so on a thread of its own, which may wait for the disk as well.
-            Err(_) => Ok(reader.fetch(&numbers)),
-        };
-        match read {
-            Ok(Ok(bodies)) => Ok(bodies),
-            Ok(Err(error)) => Err(HubError::Unreadable(error.to_string())),
-            Err(error) => Err(HubError::Unreadable(error.to_string())),
-        }
+        let read = waiting(move || reader.fetch(&numbers)).await?;
+        read.map_err(|error| HubError::Unreadable(error.to_string()))
     }
 
     /// Reads the bodies of what was found, and has the crossings among them written down: what this gives may be delivered.
@@ -126,6 +131,31 @@ impl Hub {
         let read = self.read_bodies(missing.clone()).await?;
         bodies.keep(missing.into_iter().zip(read));
         Ok(())
+    }
+
+    /// The same of those that can be read; the others are given up.
+    pub(super) async fn bring_readable(
+        &self,
+        mut bodies: AtHand,
+        numbers: Vec<BodyNumber>,
+    ) -> Result<AtHand, HubError> {
+        let cached = self.shared.bodies.cached(&numbers);
+        if cached.iter().all(Option::is_some) {
+            bodies.keep(numbers.into_iter().zip(cached.into_iter().flatten()));
+            return Ok(bodies);
+        }
+        let _reading = InFlight::new(&self.shared.reads_in_flight);
+        waiting(move || {
+            bodies.read(&numbers);
+            bodies
+        })
+        .await
+    }
+
+    /// Waits until all full blocks of bodies are on disk; for tests, which damage them there.
+    #[doc(hidden)]
+    pub fn wait_for_bodies_on_disk(&self, patience: Duration) -> bool {
+        self.shared.bodies.wait_until_written(patience)
     }
 
     /// Reads of bodies that are under way; for tests, which must not take a feed that waits for one for a feed that has no more.

@@ -5,6 +5,7 @@ mod bodies;
 mod disk;
 pub mod error;
 mod folding;
+mod locked;
 
 mod outcome;
 mod queue;
@@ -20,6 +21,7 @@ pub mod publish;
 pub mod quota;
 pub mod roster;
 
+mod acknowledge;
 mod cursor;
 pub mod digest;
 pub mod disclosure;
@@ -52,6 +54,7 @@ use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
 use cursor::Sealer;
 use error::HubError;
 use feed::alike::CommonBatches;
+use locked::{Held, LockedViews};
 use quota::Quotas;
 use recall::RecallRules;
 use sequencer::{Sequencer, Verdict};
@@ -107,7 +110,7 @@ pub struct HubOptions {
 pub type Reopen = Box<dyn FnMut() -> Result<Log, crate::log::OpenError> + Send>;
 
 pub(crate) struct Shared {
-    views: RwLock<Views>,
+    views: LockedViews,
     bodies: BodyReader,
     reads_in_flight: AtomicU32,
     head: watch::Sender<u32>,
@@ -234,7 +237,7 @@ impl Hub {
             head: watch::channel(views.indicators.ordinal()).0,
             bodies: views.indicators.bodies(),
             reads_in_flight: AtomicU32::default(),
-            views: RwLock::new(views),
+            views: LockedViews::new(views),
             log_head: RwLock::new(head),
             read_only: RwLock::new(None),
             sealer: Sealer::new(&cursor_key),
@@ -401,13 +404,12 @@ fn new_id() -> Uuid {
 }
 
 impl Shared {
-    fn read(&self) -> RwLockReadGuard<'_, Views> {
-        // A fold that panicked half-way must not be read: the process ends rather than answer from it.
-        self.views.read().unwrap_or_else(|_| std::process::abort())
+    fn read(&self) -> Held<RwLockReadGuard<'_, Views>> {
+        self.views.read()
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Views> {
-        self.views.write().unwrap_or_else(|_| std::process::abort())
+    fn write(&self) -> Held<RwLockWriteGuard<'_, Views>> {
+        self.views.write()
     }
 
     fn set_read_only(&self, reason: Option<String>) {

@@ -6,6 +6,9 @@ use crate::domain::id::IndicatorId;
 use crate::domain::indicator::Text;
 use crate::domain::violation::Violation;
 
+/// When to come back for what cannot be read: a disk may recover, and a hub that is restarted makes a damaged file anew.
+pub const UNREADABLE_RETRY_AFTER: Duration = Duration::from_secs(60);
+
 /// What became of one item.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -49,6 +52,22 @@ pub enum RejectionCode {
     NotFound,
     /// The member has used up what it may store.
     Quota,
+    /// What is stored cannot be read. It is there all the same.
+    Unreadable,
+}
+
+impl Rejection {
+    /// Of an item that is there and cannot be read.
+    pub fn unreadable(field: String) -> Rejection {
+        Rejection {
+            violation: Violation::new(
+                field,
+                "is stored, and cannot be read for now; tell who operates the hub",
+            ),
+            code: RejectionCode::Unreadable,
+            retry_after: Some(UNREADABLE_RETRY_AFTER),
+        }
+    }
 }
 
 impl From<Violation> for Outcome {

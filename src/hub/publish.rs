@@ -1,6 +1,7 @@
 //! Publishing and revising. What needs no state (ids, times, encoding) is done by the callers in parallel; the
 //! sequencer only checks what needs state and stages.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::domain::handling::Handling;
@@ -10,12 +11,13 @@ use crate::domain::member::Role;
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
 use crate::log::Salted;
-use crate::log::entry::{Entry, Event, StoredIndicator};
+use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
 
 use super::error::HubError;
 use super::guard::{check_share, tightens};
 use super::queue::Lane;
 use super::quota::{Limits, take_room};
+use super::recall::RecallRules;
 use super::roster;
 use super::sequencer::Verdict;
 use super::turns::{ITEMS_PER_TURN, ITEMS_WITHOUT_TURN_MAX, TURN_MAX};
@@ -25,7 +27,7 @@ use super::views::indicators::Version;
 use super::writing::Staged;
 use super::{Caller, Hub, new_id};
 
-pub use super::outcome::{Outcome, Rejection, RejectionCode};
+pub use super::outcome::{Outcome, Rejection, RejectionCode, UNREADABLE_RETRY_AFTER};
 
 /// Most items in one request.
 pub const ITEMS_MAX: usize = 1_000;
@@ -121,51 +123,37 @@ impl Hub {
         confirm_large: bool,
     ) -> Result<(IndicatorId, u32), HubError> {
         caller.require(Role::Publisher)?;
-        let (member, actor, now) = (caller.member, caller.actor(), self.now());
-        let rules = self.shared.recall;
+        let now = self.now();
         content
             .handling
             .check_times(now)
             .map_err(|violation| violation.within("draft.handling"))?;
-        let bodies = self.bodies_of(member, &[id]).await?;
-        self.sequencer
-            .of(member)
-            .propose(move |views, staged| {
-                roster::active(views, member)?;
-                if let Some(answer) = remembered(views, staged, member, &request_id) {
-                    return Ok(Verdict::answer(answer));
+        let revision = Revision {
+            actor: caller.actor(),
+            member: caller.member,
+            id,
+            expected_revision,
+            request_id,
+            content,
+            confirm_large,
+            now,
+            rules: self.shared.recall,
+        };
+        let revision = Arc::new(revision);
+        // Once, but where the indicator is revised meanwhile.
+        loop {
+            let (revision, bodies) = (revision.clone(), self.bodies_of(caller.member, &[id]).await?);
+            let decide = move |views: &Views, staged: &mut Staged| {
+                let decided = revision.stage((views, &bodies), staged);
+                match bodies.is_short() {
+                    true => Ok(Verdict::answer(None)),
+                    false => decided,
                 }
-                let old = own((views, &bodies), member, id)?;
-                if staged.touched.contains(&id) {
-                    return Ok(Verdict::AfterOthers);
-                }
-                check_revisable(&old, &content, expected_revision, state_of(views, id))?;
-                check_audience(views, member, &content.handling)?;
-                let index = views.indicators.find(id);
-                if index.is_some_and(|index| tightens(views, index, &content.handling)) {
-                    check_share(views, staged, &rules, (member, now), 1, confirm_large)?;
-                }
-                let revision = old.revision + 1;
-                let indicator = Indicator {
-                    revision,
-                    content: content.clone(),
-                    revised_at: now,
-                    ..old
-                };
-                let stored = Box::new(StoredIndicator::new(indicator));
-                let event = Event::IndicatorRevised {
-                    stored,
-                    request_id: request_id.clone(),
-                };
-                staged.touched.insert(id);
-                staged.push(Entry {
-                    at: now,
-                    actor: actor.clone(),
-                    event,
-                });
-                Ok(Verdict::answer((id, revision)))
-            })
-            .await
+            };
+            if let Some(answer) = self.sequencer.of(caller.member).propose(decide).await? {
+                return Ok(answer);
+            }
+        }
     }
 
     /// One of the caller's own indicators.
@@ -174,17 +162,16 @@ impl Hub {
             .await?
     }
 
-    /// The bodies of a member's own indicators, read before the sequencer is asked: everybody waits for it. What changes in between
-    /// it reads itself.
+    /// The bodies of a member's own indicators that can be read, before the sequencer is asked: everybody waits for it, so it reads
+    /// none.
     pub(super) async fn bodies_of(&self, member: MemberId, ids: &[IndicatorId]) -> Result<AtHand, HubError> {
         let numbers = {
             let views = self.shared.read();
             let versions = ids.iter().filter_map(|id| own_version(&views, member, *id));
             versions.map(|version| version.body).collect()
         };
-        let mut bodies = AtHand::waiting(&self.shared.bodies);
-        self.bring(&mut bodies, numbers).await?;
-        Ok(bodies)
+        self.bring_readable(AtHand::collecting(&self.shared.bodies), numbers)
+            .await
     }
 
     /// The warning lists that an observable stands on; where the hub is strict, that is a reason to refuse it.
@@ -260,6 +247,63 @@ impl Hub {
         member
             .map(|member| member.viewer().kind)
             .ok_or(HubError::Unauthenticated("the member is not known"))
+    }
+}
+
+/// A revision that was asked for.
+struct Revision {
+    actor: Option<Actor>,
+    member: MemberId,
+    id: IndicatorId,
+    expected_revision: u32,
+    request_id: Box<str>,
+    content: Content,
+    confirm_large: bool,
+    now: Timestamp,
+    rules: RecallRules,
+}
+
+impl Revision {
+    /// Stages it, and gives the new revision. Where the body of the present one is not at hand, nothing is staged.
+    fn stage(
+        &self,
+        (views, bodies): (&Views, &AtHand),
+        staged: &mut Staged,
+    ) -> Result<Verdict<Option<(IndicatorId, u32)>>, HubError> {
+        let Revision { member, id, now, .. } = *self;
+        roster::active(views, member)?;
+        if let Some(answer) = remembered(views, staged, member, &self.request_id) {
+            return Ok(Verdict::answer(Some(answer)));
+        }
+        let old = own((views, bodies), member, id)?;
+        if staged.touched.contains(&id) {
+            return Ok(Verdict::AfterOthers);
+        }
+        check_revisable(&old, &self.content, self.expected_revision, state_of(views, id))?;
+        check_audience(views, member, &self.content.handling)?;
+        let index = views.indicators.find(id);
+        if index.is_some_and(|index| tightens(views, index, &self.content.handling)) {
+            check_share(views, staged, &self.rules, (member, now), 1, self.confirm_large)?;
+        }
+        let revision = old.revision + 1;
+        let indicator = Indicator {
+            revision,
+            content: self.content.clone(),
+            revised_at: now,
+            ..old
+        };
+        let stored = Box::new(StoredIndicator::new(indicator));
+        let event = Event::IndicatorRevised {
+            stored,
+            request_id: self.request_id.clone(),
+        };
+        staged.touched.insert(id);
+        staged.push(Entry {
+            at: now,
+            actor: self.actor.clone(),
+            event,
+        });
+        Ok(Verdict::answer(Some((id, revision))))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Retracting: a publisher takes indicators back. Those who hold them are told by the feed; who has confirmed is `recall`'s.
 
+use std::sync::Arc;
+
 use crate::domain::id::{IndicatorId, MemberId, Timestamp};
 use crate::domain::indicator::{Indicator, State, Text};
 use crate::domain::member::Role;
@@ -9,6 +11,7 @@ use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
 use super::error::HubError;
 use super::guard::check_share;
 use super::publish::{Outcome, Rejection, RejectionCode, own, state_of};
+use super::recall::RecallRules;
 use super::roster;
 use super::sequencer::Verdict;
 use super::views::Views;
@@ -29,88 +32,122 @@ impl Hub {
         if reason.is_empty() {
             return Err(Violation::new("reason", "must not be empty: those who hold the indicators are told").into());
         }
-        let (member, actor, now) = (caller.member, caller.actor(), self.now());
-        let rules = self.shared.recall;
-        let bodies = self.bodies_of(member, &ids).await?;
-        let mut outcomes = Vec::with_capacity(ids.len());
-        self.sequencer
-            .of(member)
-            .propose(move |views, staged| {
-                roster::active(views, member)?;
-                let left = &ids[outcomes.len()..];
-                if left.iter().any(|id| staged.touched.contains(id)) {
-                    return Ok(Verdict::AfterOthers);
-                }
-                // Of all ids at once, before the first is taken back. No other retraction of the member comes between the parts.
-                if outcomes.is_empty() {
-                    check_share(views, staged, &rules, (member, now), ids.len(), confirm_large)?;
-                }
-                for (place, id) in ids.iter().enumerate().skip(outcomes.len()) {
-                    if !staged.has_room() {
-                        return Ok(Verdict::Partly);
-                    }
-                    let by = (member, &actor, now);
-                    outcomes.push(stage_retraction((views, &bodies), staged, by, (place, *id), &reason));
-                }
-                Ok(Verdict::answer(std::mem::take(&mut outcomes)))
-            })
-            .await
+        let retraction = Retraction {
+            actor: caller.actor(),
+            member: caller.member,
+            ids,
+            reason,
+            confirm_large,
+            now: self.now(),
+            rules: self.shared.recall,
+        };
+        let (retraction, mut outcomes) = (Arc::new(retraction), Vec::new());
+        // Once, but where one of the indicators is revised meanwhile.
+        loop {
+            let left = &retraction.ids[outcomes.len()..];
+            let bodies = self.bodies_of(caller.member, left).await?;
+            let (asked, mut decided) = (retraction.clone(), outcomes);
+            let decide = move |views: &Views, staged: &mut Staged| asked.stage((views, &bodies), staged, &mut decided);
+            outcomes = self.sequencer.of(caller.member).propose(decide).await?;
+            if outcomes.len() == retraction.ids.len() {
+                return Ok(outcomes);
+            }
+        }
     }
 }
 
-fn stage_retraction(
-    (views, bodies): (&Views, &AtHand),
-    staged: &mut Staged,
-    (member, actor, now): (MemberId, &Option<Actor>, Timestamp),
-    (place, id): (usize, IndicatorId),
-    reason: &Text<500>,
-) -> Outcome {
-    let old = match own((views, bodies), member, id) {
-        Ok(old) => old,
-        Err(error) => {
-            let reason = match error {
-                HubError::Unreadable(_) => "cannot be read; tell who operates the hub",
-                _ => "not found",
-            };
-            return Outcome::Rejected(Rejection {
-                violation: Violation::new(format!("ids[{place}]"), reason),
-                code: RejectionCode::NotFound,
-                retry_after: None,
-            });
+/// A retraction that was asked for.
+struct Retraction {
+    actor: Option<Actor>,
+    member: MemberId,
+    ids: Vec<IndicatorId>,
+    reason: Text<500>,
+    confirm_large: bool,
+    now: Timestamp,
+    rules: RecallRules,
+}
+
+impl Retraction {
+    /// Stages what comes after the ids that are decided. Answers with the outcomes up to the first whose body is not at hand.
+    fn stage(
+        &self,
+        (views, bodies): (&Views, &AtHand),
+        staged: &mut Staged,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<Verdict<Vec<Outcome>>, HubError> {
+        roster::active(views, self.member)?;
+        if self.ids[outcomes.len()..].iter().any(|id| staged.touched.contains(id)) {
+            return Ok(Verdict::AfterOthers);
         }
-    };
-    // Named twice in one request, or retracted before: once is enough.
-    if staged.touched.contains(&id) {
-        return Outcome::Duplicate {
-            id,
-            revision: old.revision + 1,
-        };
+        // Of all ids at once, before the first is taken back. No other retraction of the member comes between the parts.
+        if outcomes.is_empty() {
+            let by = (self.member, self.now);
+            check_share(views, staged, &self.rules, by, self.ids.len(), self.confirm_large)?;
+        }
+        for place in outcomes.len()..self.ids.len() {
+            if !staged.has_room() {
+                return Ok(Verdict::Partly);
+            }
+            let outcome = self.stage_one((views, bodies), staged, place);
+            if bodies.is_short() {
+                break;
+            }
+            outcomes.push(outcome);
+        }
+        Ok(Verdict::answer(std::mem::take(outcomes)))
     }
-    if state_of(views, id) == Some(State::Retracted) {
-        return Outcome::Duplicate {
-            id,
-            revision: old.revision,
+
+    fn stage_one(&self, (views, bodies): (&Views, &AtHand), staged: &mut Staged, place: usize) -> Outcome {
+        let id = self.ids[place];
+        let old = match own((views, bodies), self.member, id) {
+            Ok(old) => old,
+            Err(error) => return Outcome::Rejected(rejection(&error, format!("ids[{place}]"))),
         };
+        // Named twice in one request, or retracted before: once is enough.
+        if staged.touched.contains(&id) {
+            return Outcome::Duplicate {
+                id,
+                revision: old.revision + 1,
+            };
+        }
+        if state_of(views, id) == Some(State::Retracted) {
+            return Outcome::Duplicate {
+                id,
+                revision: old.revision,
+            };
+        }
+        let revision = old.revision + 1;
+        let indicator = Indicator {
+            revision,
+            revised_at: self.now,
+            retraction_reason: self.reason.clone(),
+            ..old
+        };
+        staged.touched.insert(id);
+        let event = Event::IndicatorRetracted {
+            stored: Box::new(StoredIndicator::new(indicator)),
+        };
+        staged.push(Entry {
+            at: self.now,
+            actor: self.actor.clone(),
+            event,
+        });
+        Outcome::Accepted {
+            id,
+            revision,
+            warnings: Vec::new(),
+        }
     }
-    let revision = old.revision + 1;
-    let indicator = Indicator {
-        revision,
-        revised_at: now,
-        retraction_reason: reason.clone(),
-        ..old
-    };
-    staged.touched.insert(id);
-    let event = Event::IndicatorRetracted {
-        stored: Box::new(StoredIndicator::new(indicator)),
-    };
-    staged.push(Entry {
-        at: now,
-        actor: actor.clone(),
-        event,
-    });
-    Outcome::Accepted {
-        id,
-        revision,
-        warnings: Vec::new(),
+}
+
+/// Why one of the ids cannot be retracted. What is there and cannot be read is never taken for what is not there.
+fn rejection(error: &HubError, field: String) -> Rejection {
+    match error {
+        HubError::Unreadable(_) => Rejection::unreadable(field),
+        _ => Rejection {
+            violation: Violation::new(field, "not found"),
+            code: RejectionCode::NotFound,
+            retry_after: None,
+        },
     }
 }

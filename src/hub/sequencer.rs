@@ -16,6 +16,7 @@ use super::disk::free_bytes;
 use super::error::HubError;
 use super::queue::{Lane, Queue, Refusal};
 use super::views::Views;
+use super::views::confirmed::Confirmed;
 use super::writing::{Company, Staged, Writing};
 use super::{Reopen, Shared, new_id};
 
@@ -268,11 +269,7 @@ impl Worker {
         let written = self.append(&staged);
         if written.is_ok() && !staged.entries.is_empty() {
             self.starting = None;
-            let ordinal = {
-                let mut views = self.shared.write();
-                staged.entries.iter().for_each(|(entry, _)| views.apply(entry));
-                views.indicators.ordinal()
-            };
+            let ordinal = self.apply(staged.entries.iter().map(|(entry, _)| entry));
             self.shared
                 .after_write(self.head, ordinal, staged.entries.iter().map(|(entry, _)| entry));
         }
@@ -280,6 +277,22 @@ impl Worker {
         completions
             .into_iter()
             .for_each(|completion| completion(&views, written.clone()));
+    }
+
+    /// Applies entries that are durable; gives the ordinal after them. What may take bodies is worked out while the views are not
+    /// locked: for what is read from the disk then, nobody waits but this thread.
+    fn apply<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> u32 {
+        let mut views = self.shared.write();
+        for entry in entries {
+            let mut confirmed = Confirmed::default();
+            if Confirmed::is_asked_of(entry) {
+                drop(views);
+                confirmed = Confirmed::by(entry, || self.shared.read());
+                views = self.shared.write();
+            }
+            views.apply_with(entry, &confirmed);
+        }
+        views.indicators.ordinal()
     }
 
     /// The first entries that a run writes are led by its start, in the same durable write: whatever comes after belongs to the run.
@@ -407,11 +420,7 @@ impl Worker {
         let (Ok(()), Ok(entries)) = (read, entries) else {
             return Err(HubError::ReadOnly("what was written last cannot be read back".into()));
         };
-        let ordinal = {
-            let mut views = self.shared.write();
-            entries.iter().for_each(|entry| views.apply(entry));
-            views.indicators.ordinal()
-        };
+        let ordinal = self.apply(entries.iter());
         self.head = head;
         self.log = Some(log);
         self.shared.after_write(head, ordinal, entries.iter());

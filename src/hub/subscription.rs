@@ -20,7 +20,6 @@ use super::feed::{self, Feed};
 use super::roster;
 use super::sequencer::Verdict;
 use super::views::Views;
-use super::views::at_hand::AtHand;
 use super::views::sight::Span;
 use super::views::subscriptions::{Key, SubscriptionRecord};
 use super::writing::Staged;
@@ -100,6 +99,19 @@ impl Streams {
 
     fn find(&self, key: &Key) -> Option<Arc<Stream>> {
         self.lock().get(key).cloned()
+    }
+
+    /// The touch before which no recall was left to confirm when it was last asked.
+    pub fn settled(&self, key: &Key) -> u32 {
+        self.find(key).map(|stream| stream.reach().settled).unwrap_or_default()
+    }
+
+    /// Remembers that no recall before a touch is left to confirm, where a stream is open.
+    pub fn settle(&self, key: &Key, touch: u32) {
+        if let Some(stream) = self.find(key) {
+            let mut reach = stream.reach();
+            reach.settled = reach.settled.max(touch);
+        }
     }
 
     /// Takes the stream out if it is still the newest.
@@ -284,76 +296,6 @@ impl Hub {
         Ok(feed)
     }
 
-    /// Confirms that everything before a cursor was applied. Gives the number of recalls that this confirmed and that the member may
-    /// know of; the log hears of it only if there are any.
-    pub async fn acknowledge(&self, caller: &Caller, name: SubscriptionName, cursor: &[u8]) -> Result<u32, HubError> {
-        caller.require(Role::Subscriber)?;
-        let key = Key {
-            member: caller.member,
-            agent: caller.agent.clone(),
-            name,
-        };
-        let Some(applied) = self
-            .consult(|views, bodies| self.proven_by((views, bodies), &key, cursor))
-            .await??
-        else {
-            return Ok(0);
-        };
-        let entry = Entry {
-            at: self.now(),
-            actor: caller.actor(),
-            event: Event::SubscriptionAcknowledged {
-                name: key.name.clone(),
-                applied,
-            },
-        };
-        let reader = self.shared.bodies.clone();
-        self.sequencer
-            .of(caller.member)
-            .propose(move |views, staged| {
-                if staged.subscriptions.contains(&key) {
-                    return Ok(Verdict::AfterOthers);
-                }
-                let subscription = views.subscriptions.find(&key);
-                let subscription = subscription.ok_or(HubError::NotFound { field: "name" })?;
-                // The sequencer may wait.
-                let bodies = AtHand::waiting(&reader);
-                let others = views.others(&bodies);
-                let told = others.told(&key, subscription, applied).count();
-                if others.outstanding(&key, subscription, applied).next().is_some() {
-                    staged.subscriptions.insert(key.clone());
-                    staged.push(entry.clone());
-                }
-                Ok(Verdict::answer(u32::try_from(told).unwrap_or(u32::MAX)))
-            })
-            .await
-    }
-
-    /// What a cursor proves, if that confirms a recall: most acknowledgements do not, and cost the sequencer nothing.
-    fn proven_by(&self, (views, bodies): (&Views, &AtHand), key: &Key, cursor: &[u8]) -> Result<Option<u32>, HubError> {
-        let subscription = views.subscriptions.find(key);
-        let subscription = subscription.ok_or(HubError::NotFound { field: "name" })?;
-        let binding = feed::binding(key.member, &subscription.filter);
-        let position = self.shared.sealer.open(cursor, &binding);
-        let position = position.filter(|position| views.has_been_at(position));
-        let position = position.ok_or(HubError::CursorRefused {
-            field: "cursor",
-            reason: "is not a cursor of this subscription",
-        })?;
-        let proven = position.proven();
-        let stream = self.shared.streams.find(key);
-        let settled = stream.as_ref().map(|stream| stream.reach().settled).unwrap_or_default();
-        let others = views.others(bodies);
-        let mut confirmed = others.outstanding_since(key, subscription, settled, proven);
-        let is_wanted = confirmed.next().is_some();
-        // Where a body is missing the answer does not count, and the question is asked again.
-        if let Some(stream) = stream.filter(|_| !is_wanted && !bodies.is_short()) {
-            let mut reach = stream.reach();
-            reach.settled = reach.settled.max(proven);
-        }
-        Ok(is_wanted.then_some(proven))
-    }
-
     /// The durable subscriptions of the caller's member; an admin's are everybody's.
     pub async fn subscriptions(&self, caller: &Caller) -> Result<Vec<SubscriptionCard>, HubError> {
         let is_admin = caller.roles.has(Role::Admin);
@@ -369,25 +311,20 @@ impl Hub {
         };
         let mut cards = Vec::with_capacity(keys.len());
         for key in keys {
-            cards.extend(
-                self.consult(|views, bodies| self.card((views, bodies), &key, is_admin))
-                    .await?,
-            );
+            let open = self.recalls_towards(&key, (0, u32::MAX)).await?;
+            let open = if is_admin { open.outstanding } else { open.told };
+            cards.extend(self.card(&key, open, is_admin));
             tokio::task::yield_now().await;
         }
         Ok(cards)
     }
 
-    fn card(&self, (views, bodies): (&Views, &AtHand), key: &Key, is_admin: bool) -> Option<SubscriptionCard> {
+    fn card(&self, key: &Key, recalls_open: u32, is_admin: bool) -> Option<SubscriptionCard> {
+        let views = self.shared.read();
         let subscription = views.subscriptions.find(key)?;
         let stream = self.shared.streams.find(key);
         let reached = stream.as_ref().map(|stream| stream.reach().proven).unwrap_or_default();
         let head = views.indicators.ordinal();
-        let others = views.others(bodies);
-        let open = match is_admin {
-            true => others.outstanding(key, subscription, u32::MAX).count(),
-            false => others.told(key, subscription, u32::MAX).count(),
-        };
         Some(SubscriptionCard {
             member: key.member,
             agent: key.agent.clone(),
@@ -395,7 +332,7 @@ impl Hub {
             filter: subscription.filter_text.clone(),
             attached: stream.is_some(),
             changed_at: subscription.changed_at,
-            recalls_open: u32::try_from(open).unwrap_or(u32::MAX),
+            recalls_open,
             lag: is_admin.then(|| head - reached.max(subscription.applied()).min(head)),
         })
     }

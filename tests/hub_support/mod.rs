@@ -19,6 +19,7 @@ use clearinghouse::domain::warning::WarningLists;
 use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::feed::{Batch, Feed};
 use clearinghouse::hub::publish::Item;
+use clearinghouse::hub::quota::Limits;
 use clearinghouse::hub::recall::RecallRules;
 use clearinghouse::hub::roster::Asked;
 use clearinghouse::hub::roster::Enrolment;
@@ -40,6 +41,7 @@ const CURSOR_KEY: [u8; CURSOR_KEY_LEN] = [0x5a; CURSOR_KEY_LEN];
 pub struct TestHub {
     dir: TempDir,
     body_cache_bytes: usize,
+    limits: Limits,
     clock: Clock,
     admin: Caller,
     running: Option<(Hub, JoinHandle<()>)>,
@@ -48,15 +50,20 @@ pub struct TestHub {
 impl TestHub {
     /// A new hub with one member, which operates it.
     pub fn new() -> TestHub {
-        TestHub::with_body_cache(body_cache_bytes())
+        TestHub::made(body_cache_bytes(), Limits::DEFAULT)
+    }
+
+    /// One whose members may take so much of it.
+    pub fn with_limits(limits: Limits) -> TestHub {
+        TestHub::made(body_cache_bytes(), limits)
     }
 
     /// One that keeps no body in memory that is on disk: whatever is found is read from there.
     pub fn with_bodies_on_disk() -> TestHub {
-        TestHub::with_body_cache(0)
+        TestHub::made(0, Limits::DEFAULT)
     }
 
-    fn with_body_cache(body_cache_bytes: usize) -> TestHub {
+    fn made(body_cache_bytes: usize, limits: Limits) -> TestHub {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let clock = Clock::new();
         let admin = caller(MemberId(Uuid::now_v7()), Role::ALL);
@@ -79,10 +86,11 @@ impl TestHub {
             .collect();
         let mut log = Log::create(&log_dir(dir.path()), log_options()).expect("a new log");
         log.append(&entries).expect("the first entries");
-        let running = Some(open(log, dir.path(), &clock, body_cache_bytes));
+        let running = Some(open(log, dir.path(), &clock, (body_cache_bytes, limits)));
         TestHub {
             dir,
             body_cache_bytes,
+            limits,
             clock,
             admin,
             running,
@@ -106,7 +114,17 @@ impl TestHub {
     pub fn restart(&mut self) {
         self.close();
         let log = Log::open(&log_dir(self.dir.path()), log_options()).expect("the log opens again");
-        self.running = Some(open(log, self.dir.path(), &self.clock, self.body_cache_bytes));
+        self.running = Some(open(
+            log,
+            self.dir.path(),
+            &self.clock,
+            (self.body_cache_bytes, self.limits),
+        ));
+    }
+
+    /// Where the bodies of indicators lie.
+    pub fn bodies_path(&self) -> PathBuf {
+        views_dir(self.dir.path()).join("bodies")
     }
 
     /// A copy of the log as it is, made while the hub is closed.
@@ -261,6 +279,10 @@ fn log_dir(dir: &Path) -> PathBuf {
     dir.join("log")
 }
 
+fn views_dir(dir: &Path) -> PathBuf {
+    dir.join("views")
+}
+
 /// Without syncs, for speed: what these tests prove does not depend on power cuts. Little memory, for there are many.
 fn log_options() -> Options {
     Options {
@@ -277,7 +299,7 @@ fn body_cache_bytes() -> usize {
     given.and_then(|text| text.parse().ok()).unwrap_or(1 << 20)
 }
 
-fn open(log: Log, dir: &Path, clock: &Clock, body_cache_bytes: usize) -> (Hub, JoinHandle<()>) {
+fn open(log: Log, dir: &Path, clock: &Clock, (body_cache_bytes, limits): (usize, Limits)) -> (Hub, JoinHandle<()>) {
     let log_path = log_dir(dir);
     let again = log_path.clone();
     let options = HubOptions {
@@ -289,10 +311,10 @@ fn open(log: Log, dir: &Path, clock: &Clock, body_cache_bytes: usize) -> (Hub, J
         recall: RecallRules::DEFAULT,
         warning_lists: WarningLists::default(),
         warning_lists_strict: false,
-        limits: clearinghouse::hub::quota::Limits::DEFAULT,
+        limits,
         log_dir: log_path,
         reopen: Box::new(move || Log::open(&again, log_options())),
-        views_dir: dir.join("views"),
+        views_dir: views_dir(dir),
         bodies: BodiesOptions {
             cache_bytes: body_cache_bytes,
         },

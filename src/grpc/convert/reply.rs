@@ -109,6 +109,7 @@ pub fn outcome(outcome: &Outcome, fields: &mut Encoded) {
                 RejectionCode::Invalid => "INVALID",
                 RejectionCode::NotFound => "NOT_FOUND",
                 RejectionCode::Quota => "QUOTA",
+                RejectionCode::Unreadable => "UNREADABLE",
             };
             let retry_after_ms = retry_after.map_or(0, |delay| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX));
             fields.push_field(REJECTED, |rejected| {
@@ -308,6 +309,15 @@ mod tests {
                     reason: "is no value".into(),
                     code: "QUOTA".into(),
                     retry_after_ms: 1_000,
+                }),
+            ),
+            (
+                Outcome::Rejected(Rejection::unreadable("ids[3]".into())),
+                Wire::Rejected(wire::Rejected {
+                    field: "ids[3]".into(),
+                    reason: "is stored, and cannot be read for now; tell who operates the hub".into(),
+                    code: "UNREADABLE".into(),
+                    retry_after_ms: 60_000,
                 }),
             ),
         ] {

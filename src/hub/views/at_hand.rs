@@ -2,48 +2,42 @@
 //! question asked under it may find one missing. It is noted, and whoever asked lets the lock go, has it read, and asks again.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
+use super::super::locked::about_to_wait;
 use crate::log::bodies::{BodyNumber, BodyReader};
 
 /// The bodies that are at hand, and those that were asked for and are not.
 pub struct AtHand {
     reader: BodyReader,
     kept: HashMap<BodyNumber, Bytes>,
+    /// Those that cannot be read.
+    lost: HashSet<BodyNumber>,
     missing: RefCell<Vec<BodyNumber>>,
-    may_wait: bool,
 }
 
 impl AtHand {
-    /// For a thread that may wait for the disk: nothing is missing, but what cannot be read.
-    pub fn waiting(reader: &BodyReader) -> AtHand {
-        AtHand {
-            may_wait: true,
-            ..AtHand::collecting(reader)
-        }
-    }
-
-    /// For a thread that may not: what is not in memory is noted as missing.
+    /// None at hand but what is in memory.
     pub fn collecting(reader: &BodyReader) -> AtHand {
         AtHand {
             reader: reader.clone(),
             kept: HashMap::new(),
+            lost: HashSet::new(),
             missing: RefCell::default(),
-            may_wait: false,
         }
     }
 
-    /// A body; none where it is missing, and then what follows from that does not count.
+    /// A body; none where it is missing, and then what follows from that does not count, or where it cannot be read.
     pub fn body(&self, number: BodyNumber) -> Option<Bytes> {
         if let Some(body) = self.kept.get(&number) {
             return Some(body.clone());
         }
-        let found = match self.may_wait {
-            true => self.reader.fetch(&[number]).ok().and_then(|mut bodies| bodies.pop()),
-            false => self.reader.cached_one(number),
-        };
+        if self.lost.contains(&number) {
+            return None;
+        }
+        let found = self.reader.cached_one(number);
         if found.is_none() {
             self.missing.borrow_mut().push(number);
         }
@@ -66,6 +60,23 @@ impl AtHand {
     /// Brings bodies to hand.
     pub fn keep(&mut self, bodies: impl IntoIterator<Item = (BodyNumber, Bytes)>) {
         self.kept.extend(bodies);
+    }
+
+    /// Reads bodies, on a thread that may wait. Those that cannot be read are given up, and are not missing any more.
+    pub fn read(&mut self, numbers: &[BodyNumber]) {
+        about_to_wait();
+        if let Ok(bodies) = self.reader.fetch(numbers) {
+            return self.keep(numbers.iter().copied().zip(bodies));
+        }
+        for number in numbers {
+            match self.reader.fetch(&[*number]) {
+                Ok(bodies) => self.keep(bodies.into_iter().map(|body| (*number, body))),
+                Err(error) => {
+                    tracing::error!(%error, "a body is given up");
+                    self.lost.insert(*number);
+                }
+            }
+        }
     }
 
     /// Lets go of what was brought to hand.

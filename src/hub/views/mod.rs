@@ -21,6 +21,7 @@ pub(super) mod sight;
 mod holding;
 pub(super) mod near;
 
+pub(super) mod confirmed;
 pub(super) mod recalls;
 pub(super) mod subscriptions;
 
@@ -31,6 +32,7 @@ use crate::log::entry::{Entry, Event, StoredIndicator};
 
 use super::cursor::Position;
 use at_hand::AtHand;
+use confirmed::Confirmed;
 use indicators::{Indicators, RecordIndex};
 use near::NearHashes;
 use recalls::Recalls;
@@ -94,8 +96,14 @@ impl Views {
         position.goal <= self.indicators.ordinal() && self.runs.at(position.goal) == position.run
     }
 
-    /// Folds the next entry.
+    /// Folds the next entry; for who may wait for the disk, and keeps nobody else waiting.
     pub fn apply(&mut self, entry: &Entry) {
+        let confirmed = Confirmed::by(entry, || &*self);
+        self.apply_with(entry, &confirmed);
+    }
+
+    /// Folds the next entry, with what it confirms. Reads nothing from the disk.
+    pub fn apply_with(&mut self, entry: &Entry, confirmed: &Confirmed) {
         let seq = self.next;
         self.next = seq.next();
         let viewpoint = self.indicators.ordinal();
@@ -127,17 +135,7 @@ impl Views {
             Event::SubscriptionAttached { .. }
             | Event::SubscriptionDetached { .. }
             | Event::SubscriptionAcknowledged { .. }
-            | Event::SubscriptionDropped { .. } => {
-                // The fold runs on a thread that may wait.
-                let bodies = AtHand::waiting(&self.indicators.bodies());
-                let others = Others {
-                    indicators: &self.indicators,
-                    roster: &self.roster,
-                    recalls: &self.recalls,
-                    bodies: &bodies,
-                };
-                self.subscriptions.apply(entry, others);
-            }
+            | Event::SubscriptionDropped { .. } => self.subscriptions.apply(entry, viewpoint, confirmed),
             Event::AssessmentMade(assessment) => {
                 if let Some(record) = self.indicators.find(assessment.indicator) {
                     self.sharing.assess(record, assessment);

@@ -3,6 +3,7 @@
 //! indicators' and members' own history answers what that was. What cannot be known exactly is held too much, never too little.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
 use crate::domain::agent::AgentName;
 use crate::domain::filter::Filter;
@@ -12,6 +13,7 @@ use crate::domain::subscription::SubscriptionName;
 use crate::log::entry::{Entry, Event};
 
 use super::at_hand::AtHand;
+use super::confirmed::Confirmed;
 use super::holding::{CONFIRMATIONS_MAX, Confirmation, Holding};
 use super::indicators::{Indicators, Record};
 use super::recalls::Recalls;
@@ -46,6 +48,8 @@ pub struct SubscriptionRecord {
     /// The moment at which the present stream was opened; also after a crash, until the next one is.
     open_since: Option<u32>,
     confirmations: BTreeMap<MemberId, VecDeque<Confirmation>>,
+    /// How often it has moved on.
+    proofs: u32,
 }
 
 impl SubscriptionRecord {
@@ -57,6 +61,11 @@ impl SubscriptionRecord {
     /// The moment before which all changes are known to be applied, whoever made them.
     pub fn applied(&self) -> u32 {
         self.held.applied
+    }
+
+    /// How often it has moved on: what a proof would confirm stays the same until then.
+    pub fn proofs(&self) -> u32 {
+        self.proofs
     }
 
     /// The moment before which all changes that a publisher made are known to be applied.
@@ -132,6 +141,7 @@ impl SubscriptionRecord {
 
     /// Moves on with an acknowledgement, as far as those know whose recalls it confirmed.
     fn acknowledge(&mut self, applied: u32, at: Timestamp, publishers: &BTreeSet<MemberId>) {
+        self.proofs += 1;
         self.confirm(applied, at, publishers);
         for publisher in publishers {
             let mut held = self.held_of(*publisher).clone();
@@ -142,6 +152,7 @@ impl SubscriptionRecord {
 
     /// Moves to what the cursor proves that a stream is opened with, which is the same for all.
     fn prove(&mut self, applied: u32, at: Timestamp, publishers: &BTreeSet<MemberId>) {
+        self.proofs += 1;
         self.confirm(applied, at, publishers);
         self.held.prove(applied);
         // All that the further proofs cover, the streams since had brought: it is in the spans.
@@ -183,29 +194,18 @@ impl<'a> Others<'a> {
         })
     }
 
-    /// The recalls towards a subscription that a proof of `applied` would confirm.
+    /// The recalls among `touches` that a subscription has not confirmed.
     pub fn outstanding(
         self,
         key: &Key,
         subscription: &'a SubscriptionRecord,
-        applied: u32,
-    ) -> impl Iterator<Item = u32> + use<'a> {
-        self.outstanding_since(key, subscription, 0, applied)
-    }
-
-    /// Of them those at `since` or later.
-    pub fn outstanding_since(
-        self,
-        key: &Key,
-        subscription: &'a SubscriptionRecord,
-        since: u32,
-        applied: u32,
+        touches: Range<u32>,
     ) -> impl Iterator<Item = u32> + use<'a> {
         let sight = self.sight(key, subscription);
-        let recalled = self.recalls.since(subscription.held.applied.max(since)).iter();
+        let recalled = self.recalls.since(subscription.held.applied.max(touches.start)).iter();
         let touches = recalled
             .map(|recalled| recalled.touch)
-            .take_while(move |touch| *touch < applied);
+            .take_while(move |touch| *touch < touches.end);
         touches.filter(move |touch| {
             let record = self.indicators.touched(*touch).map(|index| self.indicators.record(index));
             matches!((&sight, record), (Some(sight), Some(record)) if subscription.is_outstanding(sight, record, *touch))
@@ -214,9 +214,9 @@ impl<'a> Others<'a> {
 }
 
 impl<'a> Others<'a> {
-    /// Whose recalls a proof of `applied` would confirm.
-    fn confirmed(self, key: &Key, subscription: &SubscriptionRecord, applied: u32) -> BTreeSet<MemberId> {
-        let touches = self.outstanding(key, subscription, applied);
+    /// Whose recalls those are.
+    pub fn confirmed(self, key: &Key, subscription: &SubscriptionRecord, touches: Range<u32>) -> BTreeSet<MemberId> {
+        let touches = self.outstanding(key, subscription, touches);
         touches.filter_map(|touch| self.publisher_at(touch)).collect()
     }
 
@@ -231,10 +231,10 @@ impl<'a> Others<'a> {
         self,
         key: &Key,
         subscription: &'a SubscriptionRecord,
-        applied: u32,
+        touches: Range<u32>,
     ) -> impl Iterator<Item = u32> + use<'a> {
         let sight = self.sight(key, subscription);
-        self.outstanding(key, subscription, applied).filter(move |touch| {
+        self.outstanding(key, subscription, touches).filter(move |touch| {
             let record = self
                 .indicators
                 .touched(*touch)
@@ -274,9 +274,9 @@ impl Subscriptions {
         self.all().filter(|(key, _)| key.member == member).count()
     }
 
-    /// Folds an event.
-    pub fn apply(&mut self, entry: &Entry, others: Others<'_>) {
-        let moment = others.indicators.ordinal();
+    /// Folds an event at a moment, with what it confirms.
+    pub fn apply(&mut self, entry: &Entry, moment: u32, confirmed: &Confirmed) {
+        let Confirmed(publishers) = confirmed;
         let acting = |name: &SubscriptionName| {
             entry.actor.as_ref().map(|actor| Key {
                 member: actor.member,
@@ -287,7 +287,7 @@ impl Subscriptions {
         match &entry.event {
             Event::SubscriptionAttached { name, filter, applied } => {
                 if let Some(key) = acting(name) {
-                    self.attach(key, filter, *applied, entry.at, others);
+                    self.attach(key, filter, *applied, (entry.at, moment), publishers);
                 }
             }
             Event::SubscriptionDetached {
@@ -306,11 +306,8 @@ impl Subscriptions {
                 }
             }
             Event::SubscriptionAcknowledged { name, applied } => {
-                if let Some((key, subscription)) =
-                    acting(name).and_then(|key| self.present.get_mut(&key).map(|found| (key, found)))
-                {
-                    let publishers = others.confirmed(&key, subscription, *applied);
-                    subscription.acknowledge(*applied, entry.at, &publishers);
+                if let Some(subscription) = acting(name).and_then(|key| self.present.get_mut(&key)) {
+                    subscription.acknowledge(*applied, entry.at, publishers);
                 }
             }
             Event::SubscriptionDropped { member, agent, name } => {
@@ -325,9 +322,15 @@ impl Subscriptions {
         }
     }
 
-    fn attach(&mut self, key: Key, filter_text: &str, applied: u32, at: Timestamp, others: Others<'_>) {
-        let moment = others.indicators.ordinal();
-        let subscription = self.present.entry(key.clone()).or_insert_with(|| SubscriptionRecord {
+    fn attach(
+        &mut self,
+        key: Key,
+        filter_text: &str,
+        applied: u32,
+        (at, moment): (Timestamp, u32),
+        publishers: &BTreeSet<MemberId>,
+    ) {
+        let subscription = self.present.entry(key).or_insert_with(|| SubscriptionRecord {
             filter_text: filter_text.to_owned(),
             filter: read_filter(filter_text),
             changed_at: at,
@@ -336,11 +339,11 @@ impl Subscriptions {
             further: BTreeMap::new(),
             open_since: None,
             confirmations: BTreeMap::new(),
+            proofs: 0,
         });
         // A stream that is still open here ended with a crash: it may have sent everything up to now.
         subscription.close(moment, at);
-        let publishers = others.confirmed(&key, subscription, applied);
-        subscription.prove(applied, at, &publishers);
+        subscription.prove(applied, at, publishers);
         subscription.open_since = Some(moment);
         subscription.changed_at = at;
     }

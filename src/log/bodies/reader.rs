@@ -39,6 +39,11 @@ impl BodyReader {
         self.shared.wait_for_room(patience)
     }
 
+    /// As [`Bodies::wait_until_written`](super::Bodies::wait_until_written), for who does not push itself.
+    pub fn wait_until_written(&self, patience: Duration) -> bool {
+        self.shared.wait_until_written(patience)
+    }
+
     /// All these bodies. Blocks that lie side by side are read at once, so numbers that ascend are cheap.
     pub fn fetch(&self, numbers: &[BodyNumber]) -> Result<Vec<Bytes>, BodyError> {
         let mut found = self.shared.cached(numbers);

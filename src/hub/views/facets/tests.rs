@@ -12,6 +12,7 @@ use crate::domain::indicator::{Confidence, Text};
 use crate::domain::observable::Observable;
 use crate::hub::views::at_hand::AtHand;
 use crate::hub::views::indicators::Indicators;
+use crate::log::bodies::BodyNumber;
 use crate::log::bodies::{Bodies, BodiesOptions};
 use crate::log::entry::StoredIndicator;
 
@@ -135,7 +136,8 @@ fn facets_decide_every_filter_as_the_indicator_itself_would() {
         view.put(&StoredIndicator::new(indicator.clone()), None);
         all.push(indicator);
     }
-    let at_hand = AtHand::waiting(&view.bodies());
+    let mut at_hand = AtHand::collecting(&view.bodies());
+    at_hand.read(&(0..all.len() as u32).map(BodyNumber).collect::<Vec<_>>());
     let (mut passed, mut asked) = (0, 0);
     for _ in 0..2_000 {
         let filter = filter(&mut random);
