@@ -21,6 +21,7 @@ use super::super::digest::Digest;
 use super::super::views::indicators::{Indicators, Version};
 use super::super::views::roster::MemberRecord;
 use super::ahead::Looking;
+use super::filling::Parts;
 use super::pass::Gathered;
 use super::upserts::Ready;
 use super::{Feed, Limits, RemovalReason, Step, earlier};
@@ -56,6 +57,8 @@ pub(super) struct Common {
     pub gathered: Vec<Gathered>,
     /// What ceased to be visible.
     pub removals: Vec<(IndicatorId, RemovalReason)>,
+    /// Whether nothing more goes into it: a feed whose call is cancelled goes on with it.
+    pub is_closed: bool,
     /// The same as they are sent, once one feed has sent them.
     pub ready: OnceLock<Arc<Ready>>,
     /// Where the feed stands after it, but for the digest.
@@ -192,7 +195,7 @@ impl Common {
         indicators: &Indicators,
         before: &Position,
         (after, step): (&Position, &Step),
-        (gathered, removals): (Vec<Gathered>, Vec<(IndicatorId, RemovalReason)>),
+        (gathered, removals, is_closed): Parts,
     ) -> Common {
         let mut proven_by: Vec<(Version, bool)> = Vec::new();
         for one in &gathered {
@@ -215,6 +218,7 @@ impl Common {
             ready: OnceLock::new(),
             gathered,
             removals,
+            is_closed,
             proven_by,
         }
     }

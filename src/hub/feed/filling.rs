@@ -28,6 +28,9 @@ pub(super) struct Filling {
     common: Option<InHand>,
 }
 
+/// Upserts, removals, and whether nothing more goes into the batch.
+pub(super) type Parts = (Vec<Gathered>, Vec<(IndicatorId, RemovalReason)>, bool);
+
 /// A batch in common with other feeds.
 pub(super) enum InHand {
     /// Worked out by this feed.
@@ -108,17 +111,23 @@ impl Filling {
     pub fn take_apart(&mut self) {
         if let Some(common) = self.common() {
             let (upserts, removals) = (common.gathered.clone(), common.removals.clone());
+            let is_closed = common.is_closed;
             self.common = None;
             let sizes = upserts.iter().map(|gathered| gathered.release.body().body_size.bytes());
             self.bytes = sizes.sum();
-            (self.upserts, self.removals) = (upserts, removals);
+            (self.upserts, self.removals, self.closed) = (upserts, removals, is_closed);
         }
     }
 
     /// What was gathered, for others to have as well.
     pub fn in_common(&mut self, indicators: &Indicators, before: &Position, after: (&Position, &Step)) -> Common {
-        let Filling { upserts, removals, .. } = std::mem::take(self);
-        Common::new(indicators, before, after, (upserts, removals))
+        let Filling {
+            upserts,
+            removals,
+            closed,
+            ..
+        } = std::mem::take(self);
+        Common::new(indicators, before, after, (upserts, removals, closed))
     }
 
     /// The numbers of the bodies that it takes to send it.

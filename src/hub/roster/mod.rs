@@ -136,9 +136,11 @@ impl Hub {
             .roster
             .member(member)
             .ok_or(HubError::NotFound { field: "member_id" })?;
-        let events = record.history.events();
-        let shown = events.filter(|event| admin || !event.happening.is_deliberation());
-        Ok(shown.map(|event| event_card(&views.roster, event, admin)).collect())
+        let card = |event| event_card(&views.roster, event, admin);
+        Ok(match admin {
+            true => record.history.all().map(card).collect(),
+            false => record.history.told().map(card).collect(),
+        })
     }
 
     fn agent_cards(&self, wanted: impl Fn(MemberId) -> bool) -> Vec<AgentCard> {

@@ -354,10 +354,9 @@ impl Subscriptions {
         };
         subscription.close(moment, at);
         subscription.dropped_at = Some(moment);
-        // Where nothing was held, or nothing has changed since it was proven, no recall can be open or ever was.
-        let held_nothing = subscription.held == Holding::default();
-        let is_proven = subscription.held.applied >= moment && subscription.confirmations.is_empty();
-        if !held_nothing && !is_proven {
+        // Where nothing was held, no recall can be open or ever was. That nothing has changed since the last proof is no reason to keep less:
+        // how many are kept shows where the member comes to its limit, and what has changed may be hidden from it.
+        if subscription.held != Holding::default() {
             self.dropped.push((key, subscription));
         }
     }

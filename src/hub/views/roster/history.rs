@@ -8,7 +8,7 @@ use crate::domain::id::{GroupId, MemberId, Seq, Timestamp};
 use crate::domain::member::{MemberKind, Name, Roles, Standing};
 use crate::log::entry::{Actor, Event};
 
-/// Events kept per member; older ones are in the log alone.
+/// Events kept per member, and as many deliberations about it; older ones are in the log alone.
 pub const EVENTS_PER_MEMBER_MAX: usize = 1_000;
 
 /// One change of a member, its groups or its agents.
@@ -68,22 +68,38 @@ impl Happening {
     }
 }
 
-/// The newest events of one member, oldest first.
+/// The newest events of one member. Deliberations are kept apart: they must not push out what the member may read, for it would learn of
+/// them by what is missing.
 #[derive(Default)]
-pub struct History(VecDeque<MemberEvent>);
+pub struct History {
+    told: VecDeque<MemberEvent>,
+    deliberations: VecDeque<MemberEvent>,
+}
 
 impl History {
-    /// All that is kept, oldest first.
-    pub fn events(&self) -> impl Iterator<Item = &MemberEvent> {
-        self.0.iter()
+    /// What the member itself may read, oldest first.
+    pub fn told(&self) -> impl Iterator<Item = &MemberEvent> {
+        self.told.iter()
     }
 
-    /// Adds the newest event; the oldest leaves where there is no room.
+    /// The newest of all, oldest first; for admins.
+    pub fn all(&self) -> impl Iterator<Item = &MemberEvent> {
+        let mut all: Vec<_> = self.told.iter().chain(&self.deliberations).collect();
+        all.sort_by_key(|event| event.seq);
+        let surplus = all.len().saturating_sub(EVENTS_PER_MEMBER_MAX);
+        all.into_iter().skip(surplus)
+    }
+
+    /// Adds the newest event; the oldest of its sort leaves where there is no room.
     pub fn push(&mut self, event: MemberEvent) {
-        if self.0.len() >= EVENTS_PER_MEMBER_MAX {
-            self.0.pop_front();
+        let events = match event.happening.is_deliberation() {
+            true => &mut self.deliberations,
+            false => &mut self.told,
+        };
+        if events.len() >= EVENTS_PER_MEMBER_MAX {
+            events.pop_front();
         }
-        self.0.push_back(event);
+        events.push_back(event);
     }
 }
 

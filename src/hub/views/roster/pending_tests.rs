@@ -189,7 +189,7 @@ fn history_keeps_the_newest_thousand() {
     let mut fold = Fold::with_two();
     let max = 1_000;
     (0..max + 5).for_each(|_| fold.enrol(1, 30));
-    let events = fold.roster.member(member(1)).unwrap().history.events();
+    let events = fold.roster.member(member(1)).unwrap().history.all();
     let positions: Vec<u64> = events.map(|event| event.seq.0).collect();
     assert_eq!(positions.len(), max);
     assert_eq!((positions[0], positions[max - 1]), (9, fold.next.0 - 1));
