@@ -1,6 +1,8 @@
 //! Non-interference: what a member gets to know does not vary with what it may not see. Two worlds are played that differ only in
 //! things hidden from one member; everything that this member can find out must be equal, but for the randomness of ids.
 
+#[path = "non_interference/door.rs"]
+mod door;
 #[path = "non_interference/handlings.rs"]
 mod handlings;
 mod hub_support;
@@ -8,10 +10,14 @@ mod hub_support;
 mod mask;
 #[path = "non_interference/observer.rs"]
 mod observer;
+#[path = "non_interference/quotas.rs"]
+mod quotas;
 #[path = "non_interference/regressions.rs"]
 mod regressions;
 #[path = "non_interference/script.rs"]
 mod script;
+#[path = "non_interference/secrets.rs"]
+mod secrets;
 #[path = "non_interference/streams.rs"]
 mod streams;
 #[path = "non_interference/told.rs"]

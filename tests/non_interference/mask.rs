@@ -17,7 +17,9 @@ impl Mask {
     }
 
     pub fn apply(&self, text: &str) -> String {
-        self.times(&self.ids(text))
+        let text = since(&self.ids(text), "Timestamp(", self.began);
+        // As messages of the wire have it.
+        since(&text, "seconds: ", self.began / 1_000_000)
     }
 
     fn ids(&self, text: &str) -> String {
@@ -39,19 +41,19 @@ impl Mask {
         }
         masked
     }
+}
 
-    fn times(&self, text: &str) -> String {
-        const OPENS: &str = "Timestamp(";
-        let mut parts = text.split(OPENS);
-        let mut masked = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            let digits = part.find(')').unwrap_or(part.len());
-            let time = part[..digits].trim().trim_end_matches(',').parse::<i64>();
-            match time {
-                Ok(time) => masked.push_str(&format!("+{}{}", time - self.began, &part[digits..])),
-                Err(_) => masked.push_str(part),
-            }
+/// The numbers after a word, less `began`.
+fn since(text: &str, word: &str, began: i64) -> String {
+    let mut parts = text.split(word);
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.find(|char: char| !char.is_ascii_digit()).unwrap_or(part.len());
+        let (time, rest) = part.split_at(digits);
+        match time.parse::<i64>() {
+            Ok(time) => masked.push_str(&format!("+{}{rest}", time - began)),
+            Err(_) => masked.push_str(part),
         }
-        masked
     }
+    masked
 }

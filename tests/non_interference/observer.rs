@@ -7,13 +7,14 @@ use clearinghouse::domain::id::{GroupId, IndicatorId, MemberId};
 use clearinghouse::domain::policy::Release;
 use clearinghouse::hub::Sighting;
 use clearinghouse::hub::feed::Batch;
+use clearinghouse::hub::query::Reach;
 use clearinghouse::log::entry::decode_indicator;
 use uuid::Uuid;
 
 use super::hub_support::drafts::{self, Rules};
 use super::hub_support::waiting::wait;
 use super::script::{Observation, VALUES, observable};
-use super::world::{World, near_hash};
+use super::world::{World, near};
 
 impl World<'_> {
     pub(super) fn observe(&mut self, observation: Observation) {
@@ -40,6 +41,10 @@ impl World<'_> {
             Observation::Crossings => self.crossings(),
             Observation::Membership => self.membership(),
             Observation::TryReactions => self.try_reactions(),
+            Observation::Door => self.door(),
+            Observation::Places => self.take_places(),
+            Observation::Fill => self.fill(),
+            Observation::Rate => self.hurry(),
         }
     }
 
@@ -69,7 +74,7 @@ impl World<'_> {
     }
 
     fn search(&mut self, page_items: usize) {
-        for filter in [Filter::default(), near_hash()] {
+        for filter in [Filter::default(), near("pdq:"), near("tlsh:")] {
             self.search_for(&filter, page_items);
         }
     }
@@ -92,14 +97,16 @@ impl World<'_> {
     fn look_up(&mut self) {
         let values = VALUES.iter().chain(&["unknown.example"]);
         let asked: Vec<_> = values.map(|value| observable(value)).collect();
-        let answers = wait(self.hub().lookup(&self.observer, &asked)).expect("the observer may look up");
-        for answer in answers {
-            let found: Vec<_> = answer
-                .found
-                .iter()
-                .map(|(relation, release)| (*relation, sighted(release)))
-                .collect();
-            self.tell("look-up", (found, answer.truncated));
+        for reach in [Reach::Usual, Reach::Within(4), Reach::Within(0)] {
+            let answers = wait(self.hub().lookup_within(&self.observer, &asked, reach));
+            for answer in answers.expect("the observer may look up") {
+                let found: Vec<_> = answer
+                    .found
+                    .iter()
+                    .map(|(relation, release)| (*relation, sighted(release)))
+                    .collect();
+                self.tell("look-up", (reach, found, answer.truncated));
+            }
         }
     }
 

@@ -4,24 +4,31 @@
 use clearinghouse::domain::filter::Filter;
 use clearinghouse::domain::handling::Tlp;
 use clearinghouse::domain::id::IndicatorId;
-use clearinghouse::domain::member::MemberKind;
+use clearinghouse::domain::member::{MemberKind, Role};
 use clearinghouse::domain::observable::Observable;
 use clearinghouse::hub::Caller;
 use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::feed::Limits;
 use clearinghouse::hub::publish::{Item, Outcome};
 use clearinghouse::hub::query::MATCHES_MAX;
+use clearinghouse::hub::roster::Asked;
+use clearinghouse::hub::subscription::SUBSCRIPTIONS_PER_MEMBER_MAX;
 
 use super::compare;
 use super::hub_support::drafts::{self, Rules};
 use super::hub_support::waiting::{poll_now, wait};
-use super::hub_support::{TestHub, runtime};
+use super::hub_support::{TestHub, name, runtime};
 use super::script::{Common, Hidden, Observation, Other, Script, Secret, Shown, Step, Streaming};
 use super::world::Stage;
 
 fn check(batch_items: usize, hold_touches: u32, steps: Vec<Step>) {
+    check_for(MemberKind::Research, (batch_items, hold_touches), steps);
+}
+
+fn check_for(observer: MemberKind, (batch_items, hold_touches): (usize, u32), steps: Vec<Step>) {
+    let is_observer = |kind: &MemberKind| *kind == observer;
     let script = Script {
-        observer_is: 2,
+        observer_is: MemberKind::ALL.iter().position(is_observer).expect("a kind"),
         batch_items,
         hold_touches,
         steps,
@@ -112,6 +119,49 @@ fn what_is_sent_again_does_not_tell_of_what_was_left_out() {
         2,
         4_096,
         vec![publish(0), publish(1), to_group, read_one, leave, retract, READ_ALL],
+    );
+}
+
+/// Whoever delivers to a government waits for the record, and a call that was cancelled meanwhile goes on with the batch that it had. That
+/// ends where it did, whether or not others have feeds open and could have it in common.
+#[test]
+fn a_batch_that_was_begun_ends_where_it_did_whoever_else_has_a_feed() {
+    let own = Step::Both(Common::OwnPublish {
+        value: 0,
+        campaign: 1,
+        request: 0,
+        released: true,
+    });
+    let shown = |value, shown| {
+        Step::Both(Common::Publish {
+            value,
+            campaign: 1,
+            shown,
+        })
+    };
+    let read = |batches| Step::Both(Common::Observe(Observation::Read { feed: 1, batches }));
+    let revise = Step::Both(Common::OwnRevise {
+        item: 0,
+        campaign: 1,
+        narrows: false,
+    });
+    let feed_of_another = in_secret(Secret::Stream {
+        by: Other::Platform,
+        what: Streaming::Read,
+    });
+    check_for(
+        MemberKind::Government,
+        (2, 4_096),
+        vec![
+            read(1),
+            feed_of_another,
+            own,
+            shown(1, Shown::Red),
+            shown(2, Shown::ByName),
+            read(1),
+            revise,
+            read(2),
+        ],
     );
 }
 
@@ -320,6 +370,56 @@ fn a_batch_in_the_making_lets_go_of_what_is_taken_back() {
     let batch = poll_now(feed.next()).expect("a batch").expect("the observer may read");
     let sent: Vec<_> = batch.upserts.iter().map(|release| release.body().id).collect();
     assert_eq!(sent, ids[1..]);
+}
+
+/// Changes that wait for a second admin are the admins' business alone.
+#[test]
+fn deliberations_push_nothing_out_of_what_a_member_reads_of_its_history() {
+    let pair = Pair::new();
+    let (hub, admin) = (pair.hub.hub(), pair.hub.admin());
+    wait(
+        pair.hub
+            .enrol(admin.member, "second", [Role::Admin].into_iter().collect()),
+    );
+    let read = || format!("{:?}", hub.member_history(&pair.observer, pair.observer.member));
+    let before = read();
+    assert!(before.contains("ADMITTED"), "{before}");
+    for _ in 0..500 {
+        let asked = wait(hub.rename_member(admin, pair.observer.member, name("Another name")));
+        let Ok(Asked::Pending(pending)) = asked else {
+            panic!("{asked:?}");
+        };
+        wait(hub.reject_change(admin, pending.id)).expect("a rejection");
+    }
+    assert_eq!(read(), before);
+}
+
+/// A subscription that was dropped counts for as long as it may have held something, whether or not anything has changed since.
+#[test]
+fn the_limit_of_subscriptions_does_not_tell_what_happened_in_secret() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let dropped = |happens_in_secret: bool| {
+        let pair = Pair::new();
+        let hub = pair.hub.hub();
+        pair.publish(1, &Rules::open(Tlp::Green), "open");
+        let mut feed = hub.subscribe(&pair.observer, Filter::default(), &[]).expect("a feed");
+        let first = poll_now(feed.next()).expect("a first batch");
+        let cursor = first.expect("the observer may read").cursor;
+        for count in 0..=SUBSCRIPTIONS_PER_MEMBER_MAX {
+            let name = super::streams::name(&format!("siem-{count}"));
+            let attached = wait(hub.subscribe_durable(&pair.observer, name.clone(), Filter::default(), &cursor));
+            if let Err(refused) = attached {
+                return (count, refused);
+            }
+            if happens_in_secret {
+                pair.publish(1, &pair.secretly(), &format!("secret {count}"));
+            }
+            wait(hub.drop_subscription(&pair.observer, pair.observer.agent.clone(), name)).expect("it is dropped");
+        }
+        panic!("there is an end to it");
+    };
+    assert_eq!(dropped(false), dropped(true));
 }
 
 #[test]

@@ -4,14 +4,16 @@ use clearinghouse::domain::observable::{Kind, Observable};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-/// Values that everybody speaks of, also in secret. The second lies below the first, the third names the second's host; the fourth
-/// and the fifth are hashes near each other.
-pub const VALUES: [&str; 5] = [
+/// Values that everybody speaks of, also in secret. The second lies below the first, the third names the second's host; then come two
+/// pairs of hashes near each other.
+pub const VALUES: [&str; 7] = [
     "example.com",
     "news.example.com",
     "https://news.example.com/story",
     "pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f",
     "pdq:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f00",
+    "tlsh:T16541E8128A758FA0D1D71B1F921056203FD20BB43493C976AC79E6F1B39D22846D64F5",
+    "tlsh:T13A41E8128A758F90D1D71B1F911056203FD24BB43493C9B6AC78E6F0B39D22846D64F9",
 ];
 
 /// Feeds of the observer: of everything, of one operation, and of what is near a hash.
@@ -19,9 +21,10 @@ pub const WATCHED: usize = 3;
 
 /// The observable of a value, if it is one.
 pub fn observable(value: &str) -> Option<Observable> {
-    let observable = match value.strip_prefix("pdq:") {
-        Some(hash) => Observable::parse_as(Kind::Pdq, hash),
-        None => Observable::parse(value),
+    let observable = match value.split_once(':') {
+        Some(("pdq", hash)) => Observable::parse_as(Kind::Pdq, hash),
+        Some(("tlsh", hash)) => Observable::parse_as(Kind::Tlsh, hash),
+        _ => Observable::parse(value),
     };
     observable.ok()
 }
@@ -164,9 +167,17 @@ pub enum Observation {
     Membership,
     /// Reacts to an id that is another's in one world and nobody's in the other.
     TryReactions,
+    /// Every call of the door.
+    Door,
+    /// Takes all places for requests and feeds that it can have.
+    Places,
+    /// Publishes until it finds no room.
+    Fill,
+    /// Publishes faster than it may.
+    Rate,
 }
 
-pub const ALL_OBSERVATIONS: [Observation; 17] = [
+pub const ALL_OBSERVATIONS: [Observation; 19] = [
     Observation::Read {
         feed: 0,
         batches: usize::MAX,
@@ -193,7 +204,12 @@ pub const ALL_OBSERVATIONS: [Observation; 17] = [
     Observation::Crossings,
     Observation::Membership,
     Observation::TryReactions,
+    Observation::Door,
+    Observation::Places,
 ];
+
+/// What uses up the observer's quotas comes at the end.
+const LAST_OBSERVATIONS: [Observation; 2] = [Observation::Fill, Observation::Rate];
 
 /// What one world has and the other lacks.
 #[derive(Clone, Debug)]
@@ -267,6 +283,10 @@ pub enum Secret {
     Cross {
         item: usize,
     },
+    /// Another member has requests under way and feeds open.
+    Busy {
+        by: Other,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -298,7 +318,8 @@ pub fn script(random: &mut StdRng) -> Script {
             },
         });
     }
-    steps.extend(ALL_OBSERVATIONS.map(|observation| Step::Both(Common::Observe(observation))));
+    let observations = ALL_OBSERVATIONS.into_iter().chain(LAST_OBSERVATIONS);
+    steps.extend(observations.map(|observation| Step::Both(Common::Observe(observation))));
     Script {
         observer_is: random.random_range(0..4),
         batch_items: random.random_range(1..4),
@@ -442,7 +463,7 @@ fn secret(random: &mut StdRng) -> Secret {
             member: other,
         },
         88..93 => Secret::PublishToLeftGroup { value },
-        93..99 => Secret::RetractInLeftGroup { item },
+        93..96 => Secret::RetractInLeftGroup { item },
         _ => Secret::Enrol { member: other },
     }
 }
@@ -463,10 +484,11 @@ fn secret_reaction(random: &mut StdRng, item: usize, by: Other) -> Secret {
             verdict,
             independent: random.random(),
         },
-        60..85 => Secret::Stream {
+        60..80 => Secret::Stream {
             by,
             what: streaming(random),
         },
+        80..88 => Secret::Busy { by },
         _ => Secret::Cross { item },
     }
 }

@@ -5,17 +5,19 @@ use clearinghouse::domain::filter::Filter;
 use clearinghouse::domain::handling::{Handling, Tlp};
 use clearinghouse::domain::id::{GroupId, IndicatorId};
 use clearinghouse::domain::indicator::Content;
-use clearinghouse::domain::member::{MemberKind, Role};
+use clearinghouse::domain::member::MemberKind;
 use clearinghouse::domain::similarity::Near;
 use clearinghouse::hub::feed::{Feed, Limits};
 use clearinghouse::hub::publish::{Item, Outcome};
 use clearinghouse::hub::{Caller, Hub};
 
+use super::door::Door;
 use super::hub_support::drafts::{self, Rules};
 use super::hub_support::waiting::wait;
 use super::hub_support::{TestHub, runtime};
 use super::mask::Mask;
-use super::script::{Common, OTHERS, Other, Script, Secret, Shown, Step, VALUES, WATCHED, observable};
+use super::quotas::{Busy, LIMITS};
+use super::script::{Common, OTHERS, Other, Script, Shown, Step, VALUES, WATCHED, observable};
 use super::streams::Durable;
 
 /// The last is used in secret only.
@@ -64,6 +66,9 @@ pub(super) struct World<'a> {
     pub own: Vec<Held>,
     pub all: Vec<(usize, IndicatorId)>,
     pub durables: Vec<Durable>,
+    /// What others keep the hub busy with.
+    pub busy: Vec<Busy>,
+    pub door: Door,
     pub agents: usize,
     pub mask: Mask,
     pub transcript: Vec<String>,
@@ -72,7 +77,7 @@ pub(super) struct World<'a> {
 impl Stage {
     pub fn new() -> Stage {
         Stage {
-            hub: TestHub::new(),
+            hub: TestHub::with_limits(LIMITS),
             runtime: runtime(),
             worlds: 0,
         }
@@ -106,9 +111,11 @@ impl<'a> World<'a> {
             words: Default::default(),
             began: stage.hub.clock().now().0,
         };
-        let (observer, others, shared_group, secret_group) = wait(async {
+        let (observer, door, others, shared_group, secret_group) = wait(async {
             let hub = &stage.hub;
             let observer = hub.member(&format!("Observer {number}"), kind).await;
+            let enrolled = hub.enrol(observer.member, observer.agent.as_str(), observer.roles);
+            let door = Door::new(hub.hub(), &enrolled.await);
             let others = [
                 hub.member(&format!("Platform {number}"), MemberKind::Platform).await,
                 hub.member(&format!("Research {number}"), MemberKind::Research).await,
@@ -121,7 +128,7 @@ impl<'a> World<'a> {
             let secret = hub
                 .group(&format!("Secret {number}"), &[platform, research, others[2].member])
                 .await;
-            (observer, others, shared, secret)
+            (observer, door, others, shared, secret)
         });
         mask.name(observer.member.0, "observer".into());
         for (other, caller) in OTHERS.iter().zip(&others) {
@@ -138,7 +145,7 @@ impl<'a> World<'a> {
             campaigns: vec![CAMPAIGNS[1].into()],
             ..Filter::default()
         };
-        let watched = [Filter::default(), about_operation, near_hash()].map(|filter| Watched {
+        let watched = [Filter::default(), about_operation, near("pdq:")].map(|filter| Watched {
             filter,
             feed: None,
             cursor: Bytes::new(),
@@ -160,6 +167,8 @@ impl<'a> World<'a> {
             own: Vec::new(),
             all: Vec::new(),
             durables: Vec::new(),
+            busy: Vec::new(),
+            door,
             agents: 0,
             mask,
             transcript: Vec::new(),
@@ -178,6 +187,7 @@ impl<'a> World<'a> {
     /// Cleans up, so that the next world on this hub starts with nothing in sight.
     fn end(mut self) -> Vec<String> {
         self.watched.iter_mut().for_each(|watched| watched.feed = None);
+        self.busy.clear();
         self.end_streams();
         for owner in 0..=self.others.len() {
             let ids: Vec<_> = self
@@ -361,135 +371,7 @@ impl World<'_> {
         self.tell("own publication", outcomes);
     }
 
-    fn secret(&mut self, secret: &Secret) {
-        match secret {
-            Secret::Publish {
-                by,
-                value,
-                campaign,
-                hidden,
-                copies,
-                request,
-            } => {
-                // The platform's public indicators must stay new ones.
-                let campaign = if *by == Other::Platform { 2 } else { *campaign };
-                for copy in 0..*copies {
-                    let value = (value + copy) % VALUES.len();
-                    let content = self.content(value, campaign, self.hidden_rules(*by as usize, *hidden));
-                    let request = format!("request {}", request + copy);
-                    let held = self.publish(*by as usize, &request, content, (value, campaign, false));
-                    self.secret.extend(held);
-                }
-            }
-            Secret::Revise { item, hidden } => {
-                if let Some(at) = wrap(*item, self.secret.len()) {
-                    let rules = self.hidden_rules(self.secret[at].owner, *hidden);
-                    self.secret[at] = self.revise(self.secret[at], rules);
-                }
-            }
-            Secret::Retract { item } => {
-                if let Some(at) = wrap(*item, self.secret.len()) {
-                    let held = self.secret.remove(at);
-                    self.retract(held);
-                }
-            }
-            Secret::ReviseLost { item, hidden } => {
-                if let Some(at) = wrap(*item, self.lost.len()) {
-                    let rules = self.hidden_rules(self.lost[at].owner, *hidden);
-                    self.lost[at] = self.revise(self.lost[at], rules);
-                }
-            }
-            // It stays in its place, so that both worlds count alike.
-            Secret::RetractLost { item } => {
-                if let Some(at) = wrap(*item, self.lost.len()) {
-                    self.retract(self.lost[at]);
-                }
-            }
-            Secret::Enrol { member } => {
-                let roles = [Role::Subscriber].into_iter().collect();
-                let member = self.others[*member as usize].member;
-                self.agents += 1;
-                let name = format!("agent-{}", self.agents);
-                wait(self.stage.hub.enrol(member, &name, roles));
-            }
-            others => {
-                self.secret_of_groups(others);
-                self.secret_reaction(others);
-            }
-        }
-    }
-
-    fn secret_reaction(&mut self, secret: &Secret) {
-        match secret {
-            Secret::React {
-                by,
-                item,
-                verdict,
-                independent,
-            } => {
-                if let Some(at) = wrap(*item, self.secret.len()) {
-                    self.react(by.number(), self.secret[at], *verdict, *independent, true);
-                }
-            }
-            Secret::ReactToLost { by, item, verdict } => {
-                if let Some(at) = wrap(*item, self.lost.len()) {
-                    self.react(by.number(), self.lost[at], *verdict, true, true);
-                }
-            }
-            Secret::ReactWithoutConsent {
-                by,
-                item,
-                verdict,
-                independent,
-            } if self.observer_governs && *by == Other::Research => {
-                let seen: Vec<Held> = self.shown.iter().chain(&self.own).copied().collect();
-                if let Some(at) = wrap(*item, seen.len()) {
-                    self.react(by.number(), seen[at], *verdict, *independent, false);
-                }
-            }
-            // Nobody but in secret publishes for that campaign.
-            Secret::Stream { by, what } => self.stream(by.number(), Some(2), *what),
-            Secret::Cross { item } => {
-                if let Some(at) = wrap(*item, self.secret.len()) {
-                    let agency = &self.others[Other::Government.number()];
-                    drop(wait(self.hub().indicator(agency, self.secret[at].id)));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn secret_of_groups(&mut self, secret: &Secret) {
-        match secret {
-            Secret::NewGroup { member } => {
-                let name = format!("Secret {} {}", self.number, self.secret_groups.len());
-                let group = wait(self.stage.hub.group(&name, &[self.others[*member as usize].member]));
-                self.secret_groups.push(group);
-            }
-            Secret::LeaveGroup { group, member } => {
-                let at = 1 + group;
-                if let Some(group) = self.secret_groups.get(at) {
-                    let hub = &self.stage.hub;
-                    let member = self.others[*member as usize].member;
-                    wait(hub.hub().remove_from_group(hub.admin(), *group, member)).expect("a member leaves");
-                }
-            }
-            Secret::PublishToLeftGroup { value } if self.left => {
-                let content = self.content(*value, 2, self.shown_rules(Shown::ByGroup));
-                let held = self.publish(1, "", content, (*value, 2, true));
-                self.secret.extend(held);
-            }
-            Secret::RetractInLeftGroup { item } if self.left => {
-                let in_group: Vec<Held> = self.lost.iter().filter(|held| held.by_group).copied().collect();
-                if let Some(at) = wrap(*item, in_group.len()) {
-                    self.retract(in_group[at]);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn publish(
+    pub(super) fn publish(
         &mut self,
         owner: usize,
         request: &str,
@@ -519,7 +401,7 @@ impl World<'_> {
     }
 
     /// Refused where it was retracted before; then nothing changes.
-    fn revise(&self, held: Held, rules: Rules) -> Held {
+    pub(super) fn revise(&self, held: Held, rules: Rules) -> Held {
         let content = self.content(held.value, held.campaign, rules);
         let author = &self.others[held.owner];
         let revised = wait(
@@ -530,7 +412,7 @@ impl World<'_> {
         Held { revision, ..held }
     }
 
-    fn retract(&self, held: Held) {
+    pub(super) fn retract(&self, held: Held) {
         let reason = drafts::text("no longer held");
         wait(
             self.hub()
@@ -550,15 +432,15 @@ impl World<'_> {
 /// The observer's number, after the others.
 pub(super) const OBSERVER: usize = 3;
 
-/// What is near the first of the hashes.
-pub(super) fn near_hash() -> Filter {
-    let hash = VALUES.iter().find(|value| value.starts_with("pdq:")).expect("a hash");
+/// What is near the first of the hashes of a kind.
+pub(super) fn near(kind: &str) -> Filter {
+    let hash = VALUES.iter().find(|value| value.starts_with(kind)).expect("a hash");
     Filter {
         near: vec![Near::parse("near", hash).expect("a hash")],
         ..Filter::default()
     }
 }
 
-fn wrap(number: usize, count: usize) -> Option<usize> {
+pub(super) fn wrap(number: usize, count: usize) -> Option<usize> {
     (count > 0).then(|| number % count)
 }
