@@ -218,10 +218,15 @@ impl LogReader {
             let (key, value) = found.map_err(|error| from_store(error, first, Some(*at)))?;
             let batch = decode(key, &value, first)?;
             let flow = visit_batch(&batch, at, to, visit).map_err(|damage| damage.in_epoch(first))?;
-            if flow.is_break() || *at >= enough {
+            if flow.is_break() {
                 return Ok(flow);
             }
+            if *at >= enough {
+                break;
+            }
         }
+        // Its end, or where the journal goes on.
+        self.shared.let_go(&epoch.place);
         Ok(ControlFlow::Continue(()))
     }
 }
@@ -261,4 +266,36 @@ fn visit_batch(
     } else {
         ControlFlow::Break(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Log, Options};
+    use super::*;
+
+    #[test]
+    fn whoever_walks_through_the_log_leaves_no_sealed_store_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let options = Options {
+            epoch_entries_max: 10,
+            ..Options::default()
+        };
+        let mut log = Log::create(&path, options.clone()).unwrap();
+        for byte in 0..45 {
+            log.append(&[Bytes::from(vec![byte; 40])]).unwrap();
+        }
+        drop(log);
+        let log = Log::open(&path, options).unwrap();
+        let reader = log.reader();
+        reader.record(Seq(3)).unwrap();
+        assert_eq!(reader.shared.sealed_open_count(), 1);
+        let mut read = 0;
+        let replayed = reader.replay(Seq(0), Seq(45), &mut |_, _| {
+            read += 1;
+            ControlFlow::Continue(())
+        });
+        replayed.unwrap();
+        assert_eq!((read, reader.shared.sealed_open_count()), (45, 0));
+    }
 }

@@ -123,6 +123,18 @@ impl Shared {
         Ok(store)
     }
 
+    /// Close the sealed store of an epoch to whose end somebody walked: who walks on does not come back, and sled would keep all that
+    /// it read in memory.
+    pub(super) fn let_go(&self, place: &Place) {
+        self.sealed_open().retain(|(first, _)| *first != place.first);
+    }
+
+    /// How many sealed stores are open.
+    #[cfg(test)]
+    pub(super) fn sealed_open_count(&self) -> usize {
+        self.sealed_open().len()
+    }
+
     fn sealed_open(&self) -> MutexGuard<'_, Vec<(Seq, Arc<Store>)>> {
         self.sealed_open.lock().unwrap_or_else(PoisonError::into_inner)
     }

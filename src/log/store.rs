@@ -8,6 +8,9 @@
 //! - Opening after an unclean stop writes to the file: it zeroes what it takes for a torn tail. The caller keeps a copy.
 //! - A leaf is rewritten when it gathers ten updates and again when it splits, so one tree would write each value two to
 //!   three times. So values are spread over small trees, the runs, each below ten, and are written once.
+//! - Pages stay in memory as long as the store is open, whatever its cache may hold: an access counts there once 64 others of its
+//!   shard have come, and none of the 256 shards lets go of its last page, each of which is one of our runs. So a sealed store is
+//!   not kept open by who walks through it.
 //! - Each write wakes all threads of sled's pool, so small appends do not come here: see `journal`.
 
 use std::fs::File;
