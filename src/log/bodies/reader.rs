@@ -52,16 +52,13 @@ impl BodyReader {
         missing.sort_unstable();
         let read = self.read(&missing)?;
         let mut packed = Packed::default();
-        let mut blocks = read.iter().peekable();
+        // Both ascend, and each block is there: it was read, or that was an error.
+        let mut blocks = read.into_iter();
         for (number, at) in missing {
-            let (block, place) = split(number);
-            while blocks.next_if(|(read, _)| *read < block).is_some() {}
-            if let Some((_, block)) = blocks.peek() {
-                packed.add(at, block.clone(), place);
-            }
+            packed.add(at, split(number), || blocks.next().map(|(_, block)| block));
         }
         let unpacked = packed.unpack(&mut found);
-        unpacked.map_err(|(at, error)| self.damaged(split(numbers[at]).0, error.to_string()))?;
+        unpacked.map_err(|(block, error)| self.damaged(block, error.to_string()))?;
         // All blocks asked for were read, or that was an error; a full block has a body in each place.
         let whole = numbers.iter().zip(found);
         whole

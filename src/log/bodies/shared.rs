@@ -248,11 +248,17 @@ impl Shared {
         };
         let mut packed = Packed::default();
         let mut cache = self.cache();
+        let mut absent = None;
         for (at, number) in numbers.iter().enumerate().filter(|(at, _)| found[*at].is_none()) {
             let (block, place) = split(*number);
-            if let Some(block) = cache.find(block) {
-                packed.add(at, block.clone(), place);
+            if absent == Some(block) {
+                continue;
             }
+            packed.add(at, (block, place), || {
+                let here = cache.find(block).cloned();
+                absent = here.is_none().then_some(block);
+                here
+            });
         }
         drop(cache);
         // A block that cannot be unpacked is not at hand: who reads it from the disk is told why.
