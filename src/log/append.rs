@@ -122,7 +122,7 @@ impl Log {
 
     /// A crash before the sync leaves the record, or nothing that passes for one.
     fn write_journal(&mut self, batch: &Batch) -> Result<(), DiskError> {
-        self.growing.journal.append(&batch.encode_plain())?;
+        self.growing.journal.append(self.encoder.plain(batch))?;
         match self.options.durability {
             Durability::Full => self.growing.journal.sync(),
             Durability::SkipSync => Ok(()),
@@ -134,11 +134,11 @@ impl Log {
     fn write_store(&mut self, more: Vec<Salted>) -> Result<Vec<Batch>, Stop> {
         let waiting = std::mem::take(&mut self.growing.waiting);
         let batches = waiting.into_batches(self.head(), more);
-        let store = &self.growing.store;
-        let write = || {
+        let (store, encoder) = (&self.growing.store, &mut self.encoder);
+        let mut write = || {
             batches
                 .iter()
-                .try_for_each(|batch| store.insert(batch.first, batch.encode()))?;
+                .try_for_each(|batch| store.insert(batch.first, encoder.packed(batch)))?;
             store.flush()?;
             match self.options.durability {
                 Durability::Full => Ok(store.sync()?),

@@ -115,39 +115,27 @@ impl Batch {
         Seq(self.first.0 + self.entries.len() as u64)
     }
 
-    /// The bytes of a value of the store, compressed where that makes them fewer.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let body = self.body();
-        let packed = lz4_flex::block::compress(&body);
-        if packed.len() < body.len() {
-            self.encode_with(CODEC_LZ4, body.len(), &packed)
-        } else {
-            self.encode_with(CODEC_STORED, body.len(), &body)
-        }
-    }
-
     /// The bytes of a value of a sealed store: smaller, by work that no append waits for.
     pub(super) fn encode_dense(&self) -> Vec<u8> {
-        let body = self.body();
+        let mut body = Vec::with_capacity(self.body_bytes());
+        self.write_body(&mut body);
+        let mut value = Vec::new();
         match zstd::bulk::compress(&body, ZSTD_LEVEL) {
-            Ok(packed) if packed.len() < body.len() => self.encode_with(CODEC_ZSTD, body.len(), &packed),
-            Ok(_) | Err(_) => self.encode_with(CODEC_STORED, body.len(), &body),
+            Ok(packed) if packed.len() < body.len() => self.write(CODEC_ZSTD, body.len(), &packed, &mut value),
+            Ok(_) | Err(_) => self.write(CODEC_STORED, body.len(), &body, &mut value),
         }
+        value
     }
 
-    /// The bytes of a record of the journal: as fast as can be.
-    pub(super) fn encode_plain(&self) -> Vec<u8> {
-        let body = self.body();
-        self.encode_with(CODEC_STORED, body.len(), &body)
-    }
-
-    /// How many bytes [`Batch::encode_plain`] makes of entries that cost so much.
+    /// How many bytes [`Encoder::plain`] makes of entries that cost so much.
     pub(super) fn plain_bytes(cost_bytes: usize) -> usize {
         HEADER_BYTES + cost_bytes
     }
 
-    fn encode_with(&self, codec: u8, body_bytes: usize, payload: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER_BYTES + SALT_BYTES * self.entries.len() + payload.len());
+    /// Replaces what is in `out`.
+    fn write(&self, codec: u8, body_bytes: usize, payload: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        out.reserve(HEADER_BYTES + SALT_BYTES * self.entries.len() + payload.len());
         out.extend_from_slice(&[0; 4]);
         out.push(VERSION);
         out.push(codec);
@@ -165,12 +153,17 @@ impl Batch {
         out.extend_from_slice(payload);
         let crc = crc32fast::hash(&out[4..]);
         out[..4].copy_from_slice(&crc.to_le_bytes());
-        out
     }
 
-    fn body(&self) -> Vec<u8> {
-        let capacity: usize = self.entries.iter().map(Stored::cost_bytes).sum();
-        let mut body = Vec::with_capacity(capacity);
+    fn body_bytes(&self) -> usize {
+        let bytes = self.entries.iter().filter_map(Stored::bytes).map(Bytes::len);
+        LENGTH_BYTES * self.entries.len() + bytes.sum::<usize>()
+    }
+
+    /// Replaces what is in `body`.
+    fn write_body(&self, body: &mut Vec<u8>) {
+        body.clear();
+        body.reserve(self.body_bytes());
         for entry in &self.entries {
             let length = entry.bytes().map_or(ERASED, |bytes| bytes.len() as u32);
             body.extend_from_slice(&length.to_le_bytes());
@@ -178,7 +171,6 @@ impl Batch {
         for bytes in self.entries.iter().filter_map(Stored::bytes) {
             body.extend_from_slice(bytes);
         }
-        body
     }
 
     /// Read the uncompressed batch that `bytes` start with, and how many of them it takes. `None` if they start with none.
@@ -233,6 +225,40 @@ impl Batch {
     }
 }
 
+/// Encodes one batch after another in the same memory: buffers of this size that are taken anew for each are pages that the kernel
+/// clears for each.
+#[derive(Debug, Default)]
+pub(super) struct Encoder {
+    body: Vec<u8>,
+    packed: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Encoder {
+    /// The bytes of a value of the store, compressed where that makes them fewer.
+    pub(super) fn packed(&mut self, batch: &Batch) -> &[u8] {
+        batch.write_body(&mut self.body);
+        let packed_bytes_max = lz4_flex::block::get_maximum_output_size(self.body.len());
+        if self.packed.len() < packed_bytes_max {
+            self.packed.resize(packed_bytes_max, 0);
+        }
+        match lz4_flex::block::compress_into(&self.body, &mut self.packed) {
+            Ok(length) if length < self.body.len() => {
+                batch.write(CODEC_LZ4, self.body.len(), &self.packed[..length], &mut self.value);
+            }
+            Ok(_) | Err(_) => batch.write(CODEC_STORED, self.body.len(), &self.body, &mut self.value),
+        }
+        &self.value
+    }
+
+    /// The bytes of a record of the journal: as fast as can be.
+    pub(super) fn plain(&mut self, batch: &Batch) -> &[u8] {
+        batch.write_body(&mut self.body);
+        batch.write(CODEC_STORED, self.body.len(), &self.body, &mut self.value);
+        &self.value
+    }
+}
+
 fn unpack(codec: u8, payload: &[u8], body_bytes: usize) -> Result<Bytes, BatchError> {
     let body = match codec {
         CODEC_STORED => payload.to_vec(),
@@ -283,6 +309,10 @@ mod tests {
     use super::super::fields::golden;
     use super::*;
 
+    fn packed(batch: &Batch) -> Vec<u8> {
+        Encoder::default().packed(batch).to_vec()
+    }
+
     fn sample() -> Batch {
         let whole = |salt: u8, text: &'static str| Stored::Whole {
             salt: [salt; 32],
@@ -303,7 +333,17 @@ mod tests {
     #[test]
     fn decoding_returns_what_was_encoded() {
         let batch = sample();
-        for value in [batch.encode(), batch.encode_dense(), batch.encode_plain()] {
+        let mut encoder = Encoder::default();
+        // A longer one before it leaves nothing behind.
+        encoder.packed(&Batch {
+            entries: vec![batch.entries[0].clone(); 100],
+            ..batch.clone()
+        });
+        for value in [
+            encoder.packed(&batch).to_vec(),
+            encoder.plain(&batch).to_vec(),
+            batch.encode_dense(),
+        ] {
             assert_eq!(Batch::decode(Seq(7), &value), Ok(batch.clone()));
         }
     }
@@ -323,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_value_under_a_foreign_key_is_refused() {
-        assert_eq!(Batch::decode(Seq(8), &sample().encode()), Err(BatchError::Key));
+        assert_eq!(Batch::decode(Seq(8), &packed(&sample())), Err(BatchError::Key));
     }
 
     #[test]
@@ -331,7 +371,7 @@ mod tests {
         let mut state = 1u64;
         for round in 0..20_000usize {
             let mut value = if round % 2 == 0 {
-                sample().encode()
+                packed(&sample())
             } else {
                 sample().encode_dense()
             };
@@ -377,7 +417,7 @@ mod tests {
             entries,
         };
         assert_eq!(Batch::decode(batch.first, &stored), Ok(batch.clone()));
-        assert_eq!(batch.encode(), stored, "what is written now must be what version 1 was");
+        assert_eq!(packed(&batch), stored, "what is written now must be what version 1 was");
 
         // How well a codec packs may change; what it once packed must still be read.
         for (codec, packed) in [

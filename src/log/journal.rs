@@ -120,7 +120,7 @@ impl Records {
 mod tests {
     use bytes::Bytes;
 
-    use super::super::batch::Stored;
+    use super::super::batch::{Encoder, Stored};
     use super::*;
     use crate::domain::id::Seq;
 
@@ -141,7 +141,7 @@ mod tests {
         for run in runs {
             journal.clear();
             for batch in *run {
-                journal.append(&batch.encode_plain()).unwrap();
+                journal.append(Encoder::default().plain(batch)).unwrap();
             }
         }
         path
@@ -164,14 +164,15 @@ mod tests {
     fn a_torn_record_ends_the_run_and_the_next_one_takes_its_place() {
         let dir = tempfile::tempdir().unwrap();
         let path = written(dir.path(), &[&[record(0, "first"), record(1, "second")]]);
-        let whole = record(0, "first").encode_plain().len();
+        let whole = Encoder::default().plain(&record(0, "first")).len();
         let mut content = std::fs::read(&path).unwrap();
         content[whole + 90] ^= 1;
         std::fs::write(&path, &content).unwrap();
         let found = Records::read(&path).unwrap();
         assert_eq!(found.batches, [record(0, "first")]);
         let mut journal = Journal::open_after(&path, &found).unwrap();
-        journal.append(&record(1, "again").encode_plain()).unwrap();
+        let again = record(1, "again");
+        journal.append(Encoder::default().plain(&again)).unwrap();
         assert_eq!(
             Records::read(&path).unwrap().batches,
             [record(0, "first"), record(1, "again")]

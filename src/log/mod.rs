@@ -138,6 +138,7 @@ pub struct Log {
     shared: Arc<shared::Shared>,
     head_file: head::HeadFile,
     growing: append::Growing,
+    encoder: batch::Encoder,
     sealer: seal::Sealer,
     stop: Option<Stop>,
     opening: Opening,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::append::Growing;
-use super::batch::Batch;
+use super::batch::{Batch, Encoder};
 use super::disk::{self, Ballast, Lock, LockError};
 use super::epoch::{self, Fold, Place, Span};
 use super::error::{CreateError, Damage, OnDisk, OpenError};
@@ -215,6 +215,7 @@ impl Opened {
             shared,
             head_file,
             growing,
+            encoder: Encoder::default(),
             sealer: Sealer::default(),
             stop: None,
             opening,

@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// Put a value under a position above all others. It is not durable, nor even in the file, before [`Store::sync`].
-    pub(super) fn insert(&self, first: Seq, value: Vec<u8>) -> Result<(), StoreError> {
+    pub(super) fn insert(&self, first: Seq, value: &[u8]) -> Result<(), StoreError> {
         let key = first.0.to_be_bytes();
         let db = self.db()?;
         let mut runs = self.runs_mut();
@@ -318,7 +318,7 @@ impl SealedWriter {
 
     /// Add a value; positions ascend.
     pub(super) fn push(&mut self, first: Seq, value: Vec<u8>) -> Result<(), StoreError> {
-        self.store.insert(first, value)
+        self.store.insert(first, &value)
     }
 
     /// Write everything out and settle it: a store's first reopening completes its last segment and writes a snapshot,
