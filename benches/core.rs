@@ -5,12 +5,13 @@
 #![allow(missing_docs)]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use clearinghouse::domain::filter::Filter;
 use clearinghouse::domain::handling::{Audience, Handling, Tlp};
 use clearinghouse::domain::id::{GroupId, IndicatorId, MemberId, Timestamp};
 use clearinghouse::domain::indicator::{
-    Code, Confidence, Content, Indicator, Severity, State, Tag, Targets, Text, Ttp, Verdict,
+    Code, Confidence, Content, Indicator, Report, Severity, State, Tag, Targets, Text, Ttp, Verdict,
 };
 use clearinghouse::domain::member::{MemberKind, Standing, Viewer};
 use clearinghouse::domain::observable::{Kind, Observable};
@@ -147,22 +148,24 @@ fn indicator(n: u64) -> Indicator {
         verdict: Verdict::ALL[n as usize % 4],
         confidence: Confidence::new(n as u32 % 101).expect("is at most 100"),
         severity: Some(Severity::ALL[n as usize % 4]),
-        campaign: text(&format!("Example campaign {}", n % 20)),
-        attribution: Text::default(),
-        ttps: vec![ttp("T0007.001"), ttp("T0013"), ttp("0.9.4")],
-        targets: Targets {
-            countries: vec![Code::country("countries", "DE").expect("is a code")],
-            languages: vec![Code::language("languages", "de").expect("is a code")],
-            events: vec![text("Example election")],
-        },
         first_seen: None,
         last_seen: None,
-        tags: vec![Tag::parse("tags", "clone-site").expect("is a tag")],
         note: Text::default(),
         evidence: Vec::new(),
-        handling: handling(n),
         hash_quality: 0,
         independent: false,
+        report: Arc::new(Report {
+            campaign: text(&format!("Example campaign {}", n % 20)),
+            attribution: Text::default(),
+            ttps: vec![ttp("T0007.001"), ttp("T0013"), ttp("0.9.4")],
+            targets: Targets {
+                countries: vec![Code::country("countries", "DE").expect("is a code")],
+                languages: vec![Code::language("languages", "de").expect("is a code")],
+                events: vec![text("Example election")],
+            },
+            tags: vec![Tag::parse("tags", "clone-site").expect("is a tag")],
+            handling: handling(n),
+        }),
     };
     Indicator {
         id: IndicatorId(Uuid::from_u128(u128::from(n))),

@@ -1,6 +1,8 @@
 //! Indicators: one member's published opinion of an observable. Values here cannot be wrong: each is checked where it is made.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use super::handling::{Handling, check_length};
 use super::id::{IndicatorId, MemberId, Timestamp};
@@ -113,13 +115,22 @@ pub struct Text<const BYTES_MAX: usize>(Box<str>);
 impl<const BYTES_MAX: usize> Text<BYTES_MAX> {
     /// Checks `text`; `field` is its path in the item.
     pub fn parse(field: &str, text: &str) -> Result<Self, Violation> {
+        Self::check(field, text).map(|()| Text(text.into()))
+    }
+
+    /// The same, of a text that need not be copied.
+    pub fn take(field: &str, text: String) -> Result<Self, Violation> {
+        Self::check(field, &text).map(|()| Text(text.into()))
+    }
+
+    fn check(field: &str, text: &str) -> Result<(), Violation> {
         if text.len() > BYTES_MAX {
             let reason = format!("has {} bytes, at most {BYTES_MAX} are accepted", text.len());
             return Err(Violation::new(field, reason));
         }
         // Most texts are plain, which their bytes show.
         if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Ok(Text(text.into()));
+            return Ok(());
         }
         // Control characters would let a publisher write on the terminals of those who read.
         match text
@@ -130,7 +141,7 @@ impl<const BYTES_MAX: usize> Text<BYTES_MAX> {
                 field,
                 format!("must not contain the control character {c:?}"),
             )),
-            None => Ok(Text(text.into())),
+            None => Ok(()),
         }
     }
 
@@ -297,7 +308,25 @@ pub struct Evidence {
     pub sha256: Option<[u8; 32]>,
 }
 
-/// What a publisher states of an observable.
+/// What a publisher states of all indicators of one report.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// The campaign they belong to.
+    pub campaign: Text<200>,
+    /// Whom the publisher attributes it to.
+    pub attribution: Text<200>,
+    /// At most 32.
+    pub ttps: Vec<Ttp>,
+    /// What the operation aims at.
+    pub targets: Targets,
+    /// At most 32.
+    pub tags: Vec<Tag>,
+    /// Who may see them.
+    pub handling: Handling,
+}
+
+/// What a publisher states of an observable. What the report states is read through it as if it were its own, and copied where it is
+/// changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Content {
     /// The canonical value.
@@ -310,30 +339,34 @@ pub struct Content {
     pub confidence: Confidence,
     /// Absent: not stated.
     pub severity: Option<Severity>,
-    /// The campaign it belongs to.
-    pub campaign: Text<200>,
-    /// Whom the publisher attributes it to.
-    pub attribution: Text<200>,
-    /// At most 32.
-    pub ttps: Vec<Ttp>,
-    /// What the operation aims at.
-    pub targets: Targets,
     /// First sighting. Absent: not stated.
     pub first_seen: Option<Timestamp>,
     /// Last sighting. Absent: not stated.
     pub last_seen: Option<Timestamp>,
-    /// At most 32.
-    pub tags: Vec<Tag>,
     /// Free text.
     pub note: Text<4096>,
     /// At most 16.
     pub evidence: Vec<Evidence>,
-    /// Who may see it.
-    pub handling: Handling,
     /// 0 to 100, for PDQ hashes; 0 for all other kinds.
     pub hash_quality: u8,
     /// Whether the publisher saw it itself; otherwise it may be an echo, and is no second source.
     pub independent: bool,
+    /// Shared by those that came together.
+    pub report: Arc<Report>,
+}
+
+impl Deref for Content {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl DerefMut for Content {
+    fn deref_mut(&mut self) -> &mut Report {
+        Arc::make_mut(&mut self.report)
+    }
 }
 
 impl Content {

@@ -16,6 +16,7 @@ mod server {
 pub mod encoded;
 
 mod convert;
+mod drafts;
 mod items;
 mod status;
 

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
-use prost::Message;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
@@ -11,10 +10,11 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::domain::id::IndicatorId;
 use crate::domain::indicator::Text;
 use crate::domain::violation::Violation;
-use crate::hub::publish::{ITEMS_MAX, Item, Outcome, REQUEST_ID_BYTES_MAX};
+use crate::hub::publish::{ITEMS_MAX, Outcome};
 use crate::hub::{Caller, Hub};
 use crate::pki::Peer;
 
+use super::drafts::{Drafts, check_request_id};
 use super::encoded::Encoded;
 use super::items::Items;
 use super::server::publish_service_server::PublishService;
@@ -137,7 +137,7 @@ async fn publish_all(
     mut requests: Streaming<Items>,
     answers: tokio::sync::mpsc::Sender<Result<Encoded, Status>>,
 ) {
-    let mut left = None;
+    let (mut left, mut drafts) = (None, Drafts::default());
     loop {
         let first = match left.take() {
             Some(request) => Some(Ok(request)),
@@ -151,7 +151,10 @@ async fn publish_all(
         left = lot.left.take();
         let published = match lot.items.is_empty() {
             true => Ok(Vec::new()),
-            false => hub.publish(&caller, lot.items.into_iter().map(item)).await,
+            false => {
+                let items = lot.items.into_iter().map(|item| drafts.item(&item));
+                hub.publish(&caller, items).await
+            }
         };
         let end = match &published {
             Ok(_) => lot.end,
@@ -240,11 +243,10 @@ impl Lot {
 
 async fn publish(hub: &Hub, caller: &Caller, items: Vec<Bytes>) -> Result<Encoded, Status> {
     check_count("items", items.len()).map_err(status::invalid)?;
+    let mut drafts = Drafts::default();
     // Lazily: the hub asks for an item when the member has its turn.
-    let outcomes = hub
-        .publish(caller, items.into_iter().map(item))
-        .await
-        .map_err(status::from_hub)?;
+    let items = items.into_iter().map(|item| drafts.item(&item));
+    let outcomes = hub.publish(caller, items).await.map_err(status::from_hub)?;
     Ok(results(&outcomes))
 }
 
@@ -255,29 +257,6 @@ fn results(outcomes: &[Outcome]) -> Encoded {
         response.push_field(RESULTS, |result| convert::outcome(outcome, result));
     }
     response
-}
-
-fn item(item: Bytes) -> Result<Item, Violation> {
-    let item = wire::PublishItem::decode(item);
-    let wire::PublishItem { request_id, draft } =
-        item.map_err(|error| Violation::new("draft", format!("cannot be decoded: {error}")))?;
-    check_request_id(&request_id)?;
-    let draft = draft.ok_or_else(|| Violation::new("draft", "must be given"))?;
-    let content = convert::draft(draft).map_err(|violation| violation.within("draft"))?;
-    Ok(Item {
-        request_id: request_id.into(),
-        content,
-    })
-}
-
-fn check_request_id(request_id: &str) -> Result<(), Violation> {
-    match request_id.len() > REQUEST_ID_BYTES_MAX {
-        true => Err(Violation::new(
-            "request_id",
-            format!("must have at most {REQUEST_ID_BYTES_MAX} bytes"),
-        )),
-        false => Ok(()),
-    }
 }
 
 fn check_count(field: &str, count: usize) -> Result<(), Violation> {

@@ -185,7 +185,7 @@ impl World {
         let mut content = old.clone();
         self.state(random, &mut content);
         if random.random_bool(0.5) {
-            content.handling = self.content(random, owner).handling;
+            content.handling = self.content(random, owner).handling.clone();
         }
         let revised = self
             .hub

@@ -1,8 +1,10 @@
 //! Drafts of indicators, as short as a test wants them.
 
+use std::sync::Arc;
+
 use clearinghouse::domain::handling::{Audience, Embargo, Handling, Tlp};
 use clearinghouse::domain::id::{GroupId, MemberId, Timestamp};
-use clearinghouse::domain::indicator::{Confidence, Content, Tag, Targets, Text, Verdict};
+use clearinghouse::domain::indicator::{Confidence, Content, Report, Tag, Targets, Text, Verdict};
 use clearinghouse::domain::observable::Observable;
 use clearinghouse::domain::violation::Violation;
 use clearinghouse::hub::publish::Item;
@@ -57,18 +59,20 @@ pub fn content_of(observable: Observable, handling: Handling) -> Content {
         verdict: Verdict::Malicious,
         confidence: Confidence::new(50).expect("0 to 100"),
         severity: None,
-        campaign: Text::default(),
-        attribution: Text::default(),
-        ttps: Vec::new(),
-        targets: Targets::default(),
         first_seen: None,
         last_seen: None,
-        tags: Vec::new(),
         note: Text::default(),
         evidence: Vec::new(),
-        handling,
         hash_quality: 0,
         independent: false,
+        report: Arc::new(Report {
+            campaign: Text::default(),
+            attribution: Text::default(),
+            ttps: Vec::new(),
+            targets: Targets::default(),
+            tags: Vec::new(),
+            handling,
+        }),
     }
 }
 

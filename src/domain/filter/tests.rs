@@ -2,12 +2,14 @@
 
 mod properties;
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::*;
 use crate::domain::handling::{Audience, Handling, Tlp};
 use crate::domain::id::{IndicatorId, Timestamp};
-use crate::domain::indicator::{Confidence, Content, Targets};
+use crate::domain::indicator::{Confidence, Content, Report, Targets};
 
 const ACME: MemberId = MemberId(Uuid::from_u128(1));
 const OTHER: MemberId = MemberId(Uuid::from_u128(2));
@@ -20,25 +22,27 @@ fn indicator(kind: Kind, value: &str) -> Indicator {
         verdict: Verdict::Suspected,
         confidence: Confidence::new(70).unwrap(),
         severity: Some(Severity::Medium),
-        campaign: text("Secondary Infektion"),
-        attribution: text(""),
-        ttps: vec![
-            Ttp::parse("ttps", "T0007.001").unwrap(),
-            Ttp::parse("ttps", "0.10.2").unwrap(),
-        ],
-        targets: Targets {
-            countries: vec![Code::country("c", "DE").unwrap()],
-            languages: vec![Code::language("l", "ru").unwrap()],
-            events: vec![text("Example election")],
-        },
         first_seen: None,
         last_seen: None,
-        tags: vec![Tag::parse("tags", "clone-site").unwrap()],
         note: Text::default(),
         evidence: Vec::new(),
-        handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
         hash_quality: 0,
         independent: false,
+        report: Arc::new(Report {
+            campaign: text("Secondary Infektion"),
+            attribution: text(""),
+            ttps: vec![
+                Ttp::parse("ttps", "T0007.001").unwrap(),
+                Ttp::parse("ttps", "0.10.2").unwrap(),
+            ],
+            targets: Targets {
+                countries: vec![Code::country("c", "DE").unwrap()],
+                languages: vec![Code::language("l", "ru").unwrap()],
+                events: vec![text("Example election")],
+            },
+            tags: vec![Tag::parse("tags", "clone-site").unwrap()],
+            handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
+        }),
     };
     Indicator {
         id: IndicatorId(Uuid::from_u128(3)),

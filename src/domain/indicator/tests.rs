@@ -12,18 +12,20 @@ fn content(kind: Kind, value: &str) -> Content {
         verdict: Verdict::Malicious,
         confidence: Confidence::default(),
         severity: None,
-        campaign: Text::default(),
-        attribution: Text::default(),
-        ttps: Vec::new(),
-        targets: Targets::default(),
         first_seen: None,
         last_seen: None,
-        tags: Vec::new(),
         note: Text::default(),
         evidence: Vec::new(),
-        handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
         hash_quality: 0,
         independent: false,
+        report: Arc::new(Report {
+            campaign: Text::default(),
+            attribution: Text::default(),
+            ttps: Vec::new(),
+            targets: Targets::default(),
+            tags: Vec::new(),
+            handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
+        }),
     }
 }
 

@@ -1,10 +1,14 @@
 //! What peers send: drafts and filters, checked field by field.
 
+use std::sync::Arc;
+
 use crate::domain::assessment::{Assessment, AssessmentVerdict, ClaimReview};
 use crate::domain::filter::Filter;
 use crate::domain::handling::{Audience, Embargo, Handling, Tlp};
 use crate::domain::id::{GroupId, MemberId, Timestamp};
-use crate::domain::indicator::{Code, Confidence, Content, Evidence, Severity, Tag, Targets, Text, Ttp, Verdict};
+use crate::domain::indicator::{
+    Code, Confidence, Content, Evidence, Report, Severity, Tag, Targets, Text, Ttp, Verdict,
+};
 use crate::domain::member::MemberKind;
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::similarity::Near;
@@ -20,22 +24,64 @@ const EVIDENCE_MAX: usize = 16;
 
 /// A draft, or its first violation with the field's path within it.
 pub fn draft(draft: wire::IndicatorDraft) -> Result<Content, Violation> {
+    let report = report(&draft)?;
+    content(draft, Arc::new(report))
+}
+
+/// What a draft states of all indicators of its report.
+pub fn report(draft: &wire::IndicatorDraft) -> Result<Report, Violation> {
+    let wire::IndicatorDraft {
+        raw: _,
+        kind: _,
+        verdict: _,
+        confidence: _,
+        severity: _,
+        campaign,
+        attribution,
+        ttps,
+        targets,
+        first_seen: _,
+        last_seen: _,
+        tags,
+        note: _,
+        evidence: _,
+        handling,
+        hash_quality: _,
+        independent: _,
+    } = draft;
+    let handling = handling.as_ref();
+    let handling = handling.ok_or_else(|| Violation::new("handling", "must be given: who may see it?"))?;
+    Ok(Report {
+        campaign: name("campaign", campaign)?,
+        attribution: name("attribution", attribution)?,
+        ttps: list("ttps", TTPS_MAX, ttps, |field, ttp| Ttp::parse(field, ttp))?,
+        targets: match targets {
+            Some(targets) => self::targets(targets).map_err(|violation| violation.within("targets"))?,
+            None => Targets::default(),
+        },
+        tags: list("tags", TAGS_MAX, tags, |field, tag| Tag::parse(field, tag))?,
+        handling: self::handling(handling).map_err(|violation| violation.within("handling"))?,
+    })
+}
+
+/// A draft of which `report` was made, or of one that has the same.
+pub fn content(draft: wire::IndicatorDraft, report: Arc<Report>) -> Result<Content, Violation> {
     let wire::IndicatorDraft {
         raw,
         kind,
         verdict,
         confidence,
         severity,
-        campaign,
-        attribution,
-        ttps,
-        targets,
+        campaign: _,
+        attribution: _,
+        ttps: _,
+        targets: _,
         first_seen,
         last_seen,
-        tags,
+        tags: _,
         note,
         evidence,
-        handling,
+        handling: _,
         hash_quality,
         independent,
     } = draft;
@@ -45,25 +91,19 @@ pub fn draft(draft: wire::IndicatorDraft) -> Result<Content, Violation> {
     if first_seen.zip(last_seen).is_some_and(|(first, last)| last < first) {
         return Err(Violation::new("last_seen", "must not lie before first_seen"));
     }
-    let handling = handling.ok_or_else(|| Violation::new("handling", "must be given: who may see it?"))?;
     Ok(Content {
         hash_quality: quality(&observable, hash_quality)?,
         independent,
         observable,
-        raw: Text::parse("raw", &raw)?,
+        raw: Text::take("raw", raw)?,
         verdict: optional(&Verdict::ALL, "verdict", verdict)?.unwrap_or(Verdict::Suspected),
         confidence: Confidence::new(confidence)?,
         severity: optional(&Severity::ALL, "severity", severity)?,
-        campaign: name("campaign", &campaign)?,
-        attribution: name("attribution", &attribution)?,
-        ttps: list("ttps", TTPS_MAX, &ttps, |field, ttp| Ttp::parse(field, ttp))?,
-        targets: self::targets(targets.unwrap_or_default()).map_err(|violation| violation.within("targets"))?,
         first_seen,
         last_seen,
-        tags: list("tags", TAGS_MAX, &tags, |field, tag| Tag::parse(field, tag))?,
-        note: Text::parse("note", &note)?,
+        note: Text::take("note", note)?,
         evidence: list("evidence", EVIDENCE_MAX, &evidence, self::evidence)?,
-        handling: self::handling(handling).map_err(|violation| violation.within("handling"))?,
+        report,
     })
 }
 
@@ -98,20 +138,20 @@ fn name<const BYTES_MAX: usize>(field: &str, text: &str) -> Result<Text<BYTES_MA
     Text::parse(field, text)
 }
 
-fn targets(targets: wire::Targets) -> Result<Targets, Violation> {
+fn targets(targets: &wire::Targets) -> Result<Targets, Violation> {
     let wire::Targets {
         countries,
         languages,
         events,
     } = targets;
     Ok(Targets {
-        countries: list("countries", CODES_MAX, &countries, |field, code| {
+        countries: list("countries", CODES_MAX, countries, |field, code| {
             Code::country(field, code)
         })?,
-        languages: list("languages", CODES_MAX, &languages, |field, code| {
+        languages: list("languages", CODES_MAX, languages, |field, code| {
             Code::language(field, code)
         })?,
-        events: list("events", EVENTS_MAX, &events, |field, event| name(field, event))?,
+        events: list("events", EVENTS_MAX, events, |field, event| name(field, event))?,
     })
 }
 
@@ -137,7 +177,7 @@ fn evidence(field: &str, evidence: &wire::Evidence) -> Result<Evidence, Violatio
     })
 }
 
-fn handling(handling: wire::Handling) -> Result<Handling, Violation> {
+fn handling(handling: &wire::Handling) -> Result<Handling, Violation> {
     let wire::Handling {
         tlp,
         member_ids,
@@ -147,23 +187,23 @@ fn handling(handling: wire::Handling) -> Result<Handling, Violation> {
         embargo_member_ids,
         expires_at,
     } = handling;
-    let tlp = required(&Tlp::ALL, "tlp", tlp)?;
-    let members = list("member_ids", Audience::MEMBERS_MAX, &member_ids, |field, text| {
+    let tlp = required(&Tlp::ALL, "tlp", *tlp)?;
+    let members = list("member_ids", Audience::MEMBERS_MAX, member_ids, |field, text| {
         id::<MemberId>(field, text)
     })?;
-    let groups = list("group_ids", Audience::GROUPS_MAX, &group_ids, |field, text| {
+    let groups = list("group_ids", Audience::GROUPS_MAX, group_ids, |field, text| {
         id::<GroupId>(field, text)
     })?;
     let mut handling = Handling::new(tlp, Audience::new(members, groups)?)?;
     let embargo_members = list(
         "embargo_member_ids",
         Audience::MEMBERS_MAX,
-        &embargo_member_ids,
+        embargo_member_ids,
         |field, text| id(field, text),
     )?;
-    handling.government_release = government_release;
+    handling.government_release = *government_release;
     handling.embargo = match embargo_until {
-        Some(until) => Some(Embargo::new(moment("embargo_until", until)?, embargo_members)?),
+        Some(until) => Some(Embargo::new(moment("embargo_until", *until)?, embargo_members)?),
         None if embargo_members.is_empty() => None,
         None => {
             return Err(Violation::new(

@@ -12,7 +12,7 @@ use crate::domain::violation::Violation;
 
 use super::wire;
 
-pub use draft::{assessment_draft, draft, filter};
+pub use draft::{assessment_draft, content, draft, filter, report};
 pub use membership::{asked, member_event, pending};
 pub use recall::{recall, subscription};
 pub use reply::{

@@ -80,13 +80,15 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use prost::Message;
 
     use super::super::{Actor, Entry, Event, StoredIndicator, stored};
     use crate::domain::handling::{Audience, Embargo, Handling, Tlp};
     use crate::domain::id::{GroupId, IndicatorId, MemberId, Timestamp};
     use crate::domain::indicator::{
-        Code, Confidence, Content, Evidence, Indicator, Severity, Tag, Targets, Text, Ttp, Verdict,
+        Code, Confidence, Content, Evidence, Indicator, Report, Severity, Tag, Targets, Text, Ttp, Verdict,
     };
     use crate::domain::member::MemberKind;
     use crate::domain::observable::Observable;
@@ -108,18 +110,20 @@ mod tests {
                 verdict: Verdict::Suspected,
                 confidence: Confidence::default(),
                 severity: None,
-                campaign: text(""),
-                attribution: text(""),
-                ttps: Vec::new(),
-                targets: Targets::default(),
                 first_seen: None,
                 last_seen: None,
-                tags: Vec::new(),
                 note: text(""),
                 evidence: Vec::new(),
-                handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
                 hash_quality: 0,
                 independent: false,
+                report: Arc::new(Report {
+                    campaign: text(""),
+                    attribution: text(""),
+                    ttps: Vec::new(),
+                    targets: Targets::default(),
+                    tags: Vec::new(),
+                    handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
+                }),
             },
             published_at: Timestamp(0),
             revised_at: Timestamp(1),
@@ -146,22 +150,24 @@ mod tests {
             content: Content {
                 confidence: Confidence::new(100).unwrap(),
                 severity: Some(Severity::Critical),
-                campaign: text("Amber Drift"),
-                attribution: text("nobody"),
-                ttps: ["T0007", "0.9.4"].map(|ttp| Ttp::parse("ttp", ttp).unwrap()).into(),
-                targets: Targets {
-                    countries: vec![Code::country("country", "DE").unwrap()],
-                    languages: vec![Code::language("language", "de").unwrap()],
-                    events: vec![text("the election"), text("")],
-                },
                 first_seen: Some(Timestamp(-1)),
                 last_seen: Some(Timestamp(1_700_000_000_000_001)),
-                tags: vec![Tag::parse("tag", "mirror").unwrap()],
                 note: text(&"a long remark, ".repeat(200)),
                 evidence: vec![evidence("", None), evidence("a screenshot", Some([7; 32]))],
-                handling,
                 hash_quality: 90,
                 independent: true,
+                report: Arc::new(Report {
+                    campaign: text("Amber Drift"),
+                    attribution: text("nobody"),
+                    ttps: ["T0007", "0.9.4"].map(|ttp| Ttp::parse("ttp", ttp).unwrap()).into(),
+                    targets: Targets {
+                        countries: vec![Code::country("country", "DE").unwrap()],
+                        languages: vec![Code::language("language", "de").unwrap()],
+                        events: vec![text("the election"), text("")],
+                    },
+                    tags: vec![Tag::parse("tag", "mirror").unwrap()],
+                    handling,
+                }),
                 ..plain.content.clone()
             },
             retraction_reason: text("a mistake"),

@@ -1,6 +1,8 @@
 //! Indicators: domain to stored message and back. The body that goes to readers and the audience that only the owner may see are
 //! apart from here on.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use prost::Message;
 use prost_types::Timestamp as StoredTime;
@@ -10,7 +12,7 @@ use super::{DecodeError, StoredIndicator, item, number, stored, uuid};
 use crate::domain::handling::{Audience, Embargo, Handling, Tlp};
 use crate::domain::id::{GroupId, IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{
-    Code, Confidence, Content, Evidence, Indicator, Severity, Tag, Targets, Text, Ttp, Verdict,
+    Code, Confidence, Content, Evidence, Indicator, Report, Severity, Tag, Targets, Text, Ttp, Verdict,
 };
 use crate::domain::member::MemberKind;
 use crate::domain::observable::{Kind, Observable};
@@ -43,19 +45,22 @@ pub(super) fn encode(indicator: &Indicator, observable_id: ObservableId) -> Byte
         verdict,
         confidence,
         severity,
+        first_seen,
+        last_seen,
+        note,
+        evidence,
+        hash_quality,
+        independent,
+        report,
+    } = content;
+    let Report {
         campaign,
         attribution,
         ttps,
         targets,
-        first_seen,
-        last_seen,
         tags,
-        note,
-        evidence,
         handling,
-        hash_quality,
-        independent,
-    } = content;
+    } = &**report;
     let mut fields = Fields::with_capacity(BODY_BYTES_USUAL);
     fields.id(1, id.0);
     fields.id(2, observable_id.0);
@@ -257,6 +262,20 @@ fn decode(body: &Bytes, audience: Audience, embargo_members: Vec<MemberId>) -> R
         independent,
     } = stored::Indicator::decode(body.clone())?;
     let stored::Observable { kind, value } = observable.ok_or(DecodeError::Unknown("observable"))?;
+    let report = Report {
+        campaign: text("campaign", &campaign)?,
+        attribution: text("attribution", &attribution)?,
+        ttps: ttps
+            .iter()
+            .map(|ttp| Ttp::parse("ttps", ttp).map_err(violation))
+            .collect::<Result<_, _>>()?,
+        targets: decode_targets(targets.unwrap_or_default())?,
+        tags: tags
+            .iter()
+            .map(|tag| Tag::parse("tags", tag).map_err(violation))
+            .collect::<Result<_, _>>()?,
+        handling: decode_handling(handling.unwrap_or_default(), audience, embargo_members)?,
+    };
     let content = Content {
         observable: Observable::from_canonical(item(Kind::ALL, kind, "observable.kind")?, &value)
             .map_err(|_| DecodeError::Unknown("observable.value"))?,
@@ -267,24 +286,13 @@ fn decode(body: &Bytes, audience: Audience, embargo_members: Vec<MemberId>) -> R
             0 => None,
             severity => Some(item(&Severity::ALL, severity, "severity")?),
         },
-        campaign: text("campaign", &campaign)?,
-        attribution: text("attribution", &attribution)?,
-        ttps: ttps
-            .iter()
-            .map(|ttp| Ttp::parse("ttps", ttp).map_err(violation))
-            .collect::<Result<_, _>>()?,
-        targets: decode_targets(targets.unwrap_or_default())?,
         first_seen: first_seen.map(time),
         last_seen: last_seen.map(time),
-        tags: tags
-            .iter()
-            .map(|tag| Tag::parse("tags", tag).map_err(violation))
-            .collect::<Result<_, _>>()?,
         note: text("note", &note)?,
         evidence: evidence.into_iter().map(decode_evidence).collect::<Result<_, _>>()?,
-        handling: decode_handling(handling.unwrap_or_default(), audience, embargo_members)?,
         hash_quality: u8::try_from(hash_quality).map_err(|_| DecodeError::Unknown("hash_quality"))?,
         independent,
+        report: Arc::new(report),
     };
     Ok(Indicator {
         id: id.parse::<IndicatorId>().map_err(|_| DecodeError::Unknown("id"))?,

@@ -1,5 +1,7 @@
 //! What the sets of facets decide is what the indicators themselves would have decided, whatever a member states.
 
+use std::sync::Arc;
+
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -8,7 +10,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::handling::{Audience, Tlp};
 use crate::domain::id::IndicatorId;
-use crate::domain::indicator::{Confidence, Text};
+use crate::domain::indicator::{Confidence, Report, Text};
 use crate::domain::observable::Observable;
 use crate::hub::views::at_hand::AtHand;
 use crate::hub::views::indicators::Indicators;
@@ -58,22 +60,24 @@ fn indicator(random: &mut StdRng, number: u128) -> Indicator {
         verdict: *Verdict::ALL.choose(random).unwrap(),
         confidence: Confidence::new(random.random_range(0..=100)).unwrap(),
         severity: *severities.choose(random).unwrap(),
-        campaign: text(["", "one", "two"].choose(random).unwrap()),
-        attribution: text(""),
-        ttps: ttps.iter().map(|ttp| Ttp::parse("ttp", ttp).unwrap()).collect(),
-        targets: Targets {
-            countries: countries.iter().map(|one| code(one, Code::country)).collect(),
-            languages: languages.iter().map(|one| code(one, Code::language)).collect(),
-            events: events.iter().map(|event| text(event)).collect(),
-        },
         first_seen: None,
         last_seen: None,
-        tags: tags.iter().map(|tag| Tag::parse("tag", tag).unwrap()).collect(),
         note: text(""),
         evidence: Vec::new(),
-        handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
         hash_quality: 0,
         independent: false,
+        report: Arc::new(Report {
+            campaign: text(["", "one", "two"].choose(random).unwrap()),
+            attribution: text(""),
+            ttps: ttps.iter().map(|ttp| Ttp::parse("ttp", ttp).unwrap()).collect(),
+            targets: Targets {
+                countries: countries.iter().map(|one| code(one, Code::country)).collect(),
+                languages: languages.iter().map(|one| code(one, Code::language)).collect(),
+                events: events.iter().map(|event| text(event)).collect(),
+            },
+            tags: tags.iter().map(|tag| Tag::parse("tag", tag).unwrap()).collect(),
+            handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
+        }),
     };
     Indicator {
         id: IndicatorId(Uuid::from_u128(number)),
