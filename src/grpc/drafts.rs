@@ -20,6 +20,8 @@ const DRAFT: u32 = 2;
 /// What is known of the items before.
 #[derive(Default)]
 pub struct Drafts {
+    /// Of the item at hand.
+    request_id: String,
     /// The report's fields of the item at hand.
     fields: Vec<u8>,
     /// Those of the last item that had good ones, and what they say.
@@ -30,8 +32,8 @@ impl Drafts {
     /// The next item, an encoded `PublishItem`.
     pub fn item(&mut self, item: &[u8]) -> Result<Item, Violation> {
         let undecodable = |error: DecodeError| Violation::new("draft", format!("cannot be decoded: {error}"));
-        let (request_id, draft) = self.take_apart(item).map_err(undecodable)?;
-        check_request_id(&request_id)?;
+        let draft = self.take_apart(item).map_err(undecodable)?;
+        check_request_id(&self.request_id)?;
         let draft = draft.ok_or_else(|| Violation::new("draft", "must be given"))?;
         let report = match &self.last {
             Some((fields, report)) if *fields == self.fields => report.clone(),
@@ -45,19 +47,20 @@ impl Drafts {
         };
         let content = convert::content(draft, report).map_err(|violation| violation.within("draft"))?;
         Ok(Item {
-            request_id: request_id.into(),
+            request_id: self.request_id.as_str().into(),
             content,
         })
     }
 
     /// The draft comes without its report's fields, which are in `fields` then.
-    fn take_apart(&mut self, mut rest: &[u8]) -> Result<(String, Option<wire::IndicatorDraft>), DecodeError> {
+    fn take_apart(&mut self, mut rest: &[u8]) -> Result<Option<wire::IndicatorDraft>, DecodeError> {
         self.fields.clear();
-        let (mut request_id, mut draft) = (String::new(), None);
+        self.request_id.clear();
+        let mut draft = None;
         while rest.has_remaining() {
             let (tag, wire_type) = decode_key(&mut rest)?;
             match tag {
-                REQUEST_ID => string::merge(wire_type, &mut request_id, &mut rest, DecodeContext::default())?,
+                REQUEST_ID => string::merge(wire_type, &mut self.request_id, &mut rest, DecodeContext::default())?,
                 DRAFT => {
                     check_wire_type(WireType::LengthDelimited, wire_type)?;
                     let mut value = skipped(&mut rest, |rest| {
@@ -69,7 +72,7 @@ impl Drafts {
                 _ => skip_field(wire_type, tag, &mut rest, DecodeContext::default())?,
             }
         }
-        Ok((request_id, draft))
+        Ok(draft)
     }
 
     fn take_draft_apart(&mut self, mut rest: &[u8], draft: &mut wire::IndicatorDraft) -> Result<(), DecodeError> {

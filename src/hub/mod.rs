@@ -5,6 +5,7 @@ mod bodies;
 mod disk;
 pub mod error;
 mod folding;
+mod given;
 mod locked;
 
 mod outcome;

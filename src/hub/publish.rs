@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::domain::handling::Handling;
 use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
-use crate::domain::indicator::{Content, Indicator, State, Text};
+use crate::domain::indicator::{Content, Indicator, Report, State, Text};
 use crate::domain::member::Role;
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
@@ -24,7 +24,7 @@ use super::turns::{ITEMS_PER_TURN, ITEMS_WITHOUT_TURN_MAX, TURN_MAX};
 use super::views::Views;
 use super::views::at_hand::AtHand;
 use super::views::indicators::Version;
-use super::writing::Staged;
+use super::writing::{CampaignOf, Staged};
 use super::{Caller, Hub, new_id};
 
 pub use super::outcome::{Outcome, Rejection, RejectionCode, UNREADABLE_RETRY_AFTER};
@@ -38,7 +38,7 @@ pub const REQUEST_ID_BYTES_MAX: usize = 64;
 /// One draft, checked by the door.
 pub struct Item {
     /// The client's name for the attempt; empty if none. At most [`REQUEST_ID_BYTES_MAX`].
-    pub request_id: Box<str>,
+    pub request_id: Arc<str>,
     /// What is to be published.
     pub content: Content,
 }
@@ -48,8 +48,8 @@ struct Prepared {
     entry: Option<(Entry, Salted)>,
     id: IndicatorId,
     observable: ObservableId,
-    campaign: Box<str>,
-    request_id: Box<str>,
+    report: Arc<Report>,
+    request_id: Arc<str>,
     warnings: Vec<Text<200>>,
 }
 
@@ -118,7 +118,7 @@ impl Hub {
         caller: &Caller,
         id: IndicatorId,
         expected_revision: u32,
-        request_id: Box<str>,
+        request_id: Arc<str>,
         content: Content,
         confirm_large: bool,
     ) -> Result<(IndicatorId, u32), HubError> {
@@ -207,7 +207,8 @@ impl Hub {
             .map_err(|violation| violation.within("draft.handling"))?;
         let warnings = self.warnings(&content.observable)?;
         let id = IndicatorId(new_id());
-        let campaign: Box<str> = content.campaign.as_str().into();
+        let report = content.report.clone();
+        let observable = content.observable.id();
         let indicator = Indicator {
             id,
             publisher: caller.member,
@@ -219,23 +220,12 @@ impl Hub {
             retraction_reason: Text::default(),
             warnings: warnings.clone(),
         };
-        let stored = Box::new(StoredIndicator::new(indicator));
-        let observable = stored.observable;
-        let event = Event::IndicatorPublished {
-            stored,
-            request_id: request_id.clone(),
-        };
-        let entry = Entry {
-            at: now,
-            actor: caller.actor(),
-            event,
-        };
-        let salted = Salted::new(entry.encode());
+        let (entry, bytes) = Entry::published(now, caller.actor(), (indicator, observable), request_id.clone());
         Ok(Prepared {
-            entry: Some((entry, salted)),
+            entry: Some((entry, Salted::new(bytes))),
             id,
             observable,
-            campaign,
+            report,
             request_id,
             warnings,
         })
@@ -256,7 +246,7 @@ struct Revision {
     member: MemberId,
     id: IndicatorId,
     expected_revision: u32,
-    request_id: Box<str>,
+    request_id: Arc<str>,
     content: Content,
     confirm_large: bool,
     now: Timestamp,
@@ -315,12 +305,14 @@ fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limit
             warnings: item.warnings.clone(),
         };
     }
-    // Taken once: an item that was decided is never asked for again.
-    let key = (member, item.observable, std::mem::take(&mut item.campaign));
+    let key = (member, item.observable, CampaignOf(item.report.clone()));
     if let Some(id) = staged.publications.get(&key) {
         return Outcome::Duplicate { id: *id, revision: 1 };
     }
-    if let Some(index) = views.indicators.published(member, item.observable, &key.2) {
+    if let Some(index) = views
+        .indicators
+        .published(member, item.observable, item.report.campaign.as_str())
+    {
         let record = views.indicators.record(index);
         return Outcome::Duplicate {
             id: record.id,
@@ -359,11 +351,11 @@ fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limit
 }
 
 /// What the same request led to before.
-fn remembered(views: &Views, staged: &Staged, member: MemberId, request_id: &str) -> Option<(IndicatorId, u32)> {
+fn remembered(views: &Views, staged: &Staged, member: MemberId, request_id: &Arc<str>) -> Option<(IndicatorId, u32)> {
     if request_id.is_empty() {
         return None;
     }
-    if let Some(answer) = staged.requests.get(&(member, request_id.into())) {
+    if let Some(answer) = staged.requests.get(&(member, request_id.clone())) {
         return Some(*answer);
     }
     let (index, revision) = views.roster.member(member)?.request(request_id)?;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::id::{MemberId, RunId, Seq};
 use crate::log::entry::{Entry, Event};
-use crate::log::{AppendError, Head, Log, Salted};
+use crate::log::{AppendError, Head, Log};
 
 use super::disk::free_bytes;
 use super::error::HubError;
@@ -245,16 +245,14 @@ enum Retry {
 impl Worker {
     fn run(mut self) {
         let mut deferred: Option<(Lane, Proposal)> = None;
+        let mut writing = Writing::default();
         while let Some(first) = deferred.take().or_else(|| self.queue.next()) {
-            let mut writing = Writing::default();
             let shared = &self.shared;
             deferred = writing.gather(&self.queue, &mut self.company, first, |proposal, staged| {
                 proposal(&shared.read(), staged)
             });
-            let Writing {
-                staged, completions, ..
-            } = writing;
-            self.write(staged, completions);
+            self.write(&mut writing.staged, &mut writing.completions);
+            writing.clear();
         }
         if !self.shared.write().indicators.bodies_mut().close() {
             tracing::warn!("not all bodies of indicators were written; the next start makes them anew");
@@ -264,18 +262,17 @@ impl Worker {
         }
     }
 
-    fn write(&mut self, mut staged: Staged, completions: Vec<Completion>) {
-        self.begin_run(&mut staged);
-        let written = self.append(&staged);
+    fn write(&mut self, staged: &mut Staged, completions: &mut Vec<Completion>) {
+        self.begin_run(staged);
+        let written = self.append(staged);
         if written.is_ok() && !staged.entries.is_empty() {
             self.starting = None;
-            let ordinal = self.apply(staged.entries.iter().map(|(entry, _)| entry));
-            self.shared
-                .after_write(self.head, ordinal, staged.entries.iter().map(|(entry, _)| entry));
+            let ordinal = self.apply(staged.entries.iter());
+            self.shared.after_write(self.head, ordinal, staged.entries.iter());
         }
         let views = self.shared.read();
         completions
-            .into_iter()
+            .drain(..)
             .for_each(|completion| completion(&views, written.clone()));
     }
 
@@ -305,11 +302,10 @@ impl Worker {
             actor: None,
             event: Event::HubStarted { run },
         };
-        let salted = Salted::new(entry.encode());
-        staged.entries.insert(0, (entry, salted));
+        staged.lead_with(entry);
     }
 
-    fn append(&mut self, staged: &Staged) -> Result<(), HubError> {
+    fn append(&mut self, staged: &mut Staged) -> Result<(), HubError> {
         if staged.entries.is_empty() {
             if let Err(error) = self.revive() {
                 tracing::debug!(%error, "the log stays stopped");
@@ -325,8 +321,7 @@ impl Worker {
         let Some(log) = &mut self.log else {
             return Err(HubError::ReadOnly("the log is stopped".into()));
         };
-        let entries = staged.entries.iter().map(|(_, salted)| salted.clone()).collect();
-        match log.append_salted(entries) {
+        match log.append_salted(&mut staged.salted) {
             Ok(_) => {
                 self.head = log.head();
                 Ok(())

@@ -2,12 +2,16 @@
 //! what another hands in waits for a bounded number of its items. It decides nothing about the items themselves.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::id::{IndicatorId, MemberId, ObservableId};
+use crate::domain::indicator::Report;
 use crate::log::Salted;
 use crate::log::entry::Entry;
 
+use super::given::{GivenMap, GivenSet};
 use super::queue::{Lane, Queue};
 use super::sequencer::{Completion, Decision, Proposal};
 use super::views::storage::Stored;
@@ -31,25 +35,45 @@ const SHARE_BYTES_MAX: usize = 128 << 10;
 /// write that is long.
 const COMPANY: Duration = Duration::from_secs(60);
 
-/// Entries that are about to be written together, and what later proposals in the same write must know of them.
+/// Entries that are about to be written together, and what later proposals in the same write must know of them. It is made once and
+/// used for each write: what holds a thousand entries is more than an allocator keeps at hand.
 #[derive(Default)]
 pub(super) struct Staged {
-    pub entries: Vec<(Entry, Salted)>,
+    pub entries: Vec<Entry>,
+    /// The same, as the log takes them.
+    pub salted: Vec<Salted>,
     bytes: usize,
     /// Publications by publisher, observable and campaign.
-    pub publications: HashMap<(MemberId, ObservableId, Box<str>), IndicatorId>,
+    pub publications: HashMap<(MemberId, ObservableId, CampaignOf), IndicatorId>,
     /// Request ids used.
-    pub requests: HashMap<(MemberId, Box<str>), (IndicatorId, u32)>,
+    pub requests: HashMap<(MemberId, Arc<str>), (IndicatorId, u32)>,
     /// Indicators revised or retracted.
-    pub touched: HashSet<IndicatorId>,
+    pub touched: GivenSet<IndicatorId>,
     /// Subscriptions attached, detached, acknowledged or dropped.
     pub subscriptions: HashSet<Key>,
     /// Indicators taken back, by publisher.
-    pub recalled: HashMap<MemberId, usize>,
+    pub recalled: GivenMap<MemberId, usize>,
     /// What members store besides what the views know.
-    pub stored: HashMap<MemberId, Stored>,
+    pub stored: GivenMap<MemberId, Stored>,
     closed: bool,
     room: Room,
+}
+
+/// The campaign that a report names.
+pub(super) struct CampaignOf(pub Arc<Report>);
+
+impl PartialEq for CampaignOf {
+    fn eq(&self, other: &CampaignOf) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.campaign == other.0.campaign
+    }
+}
+
+impl Eq for CampaignOf {}
+
+impl Hash for CampaignOf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.campaign.hash(state);
+    }
 }
 
 /// What the proposal that is being asked may still add to the write.
@@ -72,7 +96,41 @@ impl Staged {
     pub fn push_salted(&mut self, entry: Entry, salted: Salted) {
         self.bytes += salted.size_bytes();
         self.room.bytes = self.room.bytes.saturating_sub(salted.size_bytes());
-        self.entries.push((entry, salted));
+        self.entries.push(entry);
+        self.salted.push(salted);
+    }
+
+    /// Adds an entry in front of all others.
+    pub fn lead_with(&mut self, entry: Entry) {
+        let salted = Salted::new(entry.encode());
+        self.entries.insert(0, entry);
+        self.salted.insert(0, salted);
+    }
+
+    /// Forgets everything and keeps the room that it took.
+    fn clear(&mut self) {
+        let Staged {
+            entries,
+            salted,
+            bytes,
+            publications,
+            requests,
+            touched,
+            subscriptions,
+            recalled,
+            stored,
+            closed,
+            room,
+        } = self;
+        entries.clear();
+        salted.clear();
+        publications.clear();
+        requests.clear();
+        touched.clear();
+        subscriptions.clear();
+        recalled.clear();
+        stored.clear();
+        (*bytes, *closed, *room) = (0, false, Room::default());
     }
 
     /// Adds an entry.
@@ -104,10 +162,22 @@ pub(super) struct Writing {
     /// Run after it was.
     pub completions: Vec<Completion>,
     /// What each lane has added.
-    added: HashMap<Lane, Room>,
+    added: GivenMap<Lane, Room>,
 }
 
 impl Writing {
+    /// Begins the next write.
+    pub fn clear(&mut self) {
+        let Writing {
+            staged,
+            completions,
+            added,
+        } = self;
+        staged.clear();
+        completions.clear();
+        added.clear();
+    }
+
     /// Lets what waits decide, beginning with `first`, until the write is full or nobody waits who may add to it. Gives back what must
     /// see the state after this write, and is to be the first of the next.
     pub fn gather(
@@ -155,7 +225,7 @@ impl Writing {
         // What decides without adding, such as a repetition, takes its time too.
         let decided = room.items - self.staged.room.items;
         let newest = self.staged.entries[entries..].last();
-        let has_published = decided > 0 || newest.is_some_and(|(entry, _)| entry.indicator_id().is_some());
+        let has_published = decided > 0 || newest.is_some_and(|entry| entry.indicator_id().is_some());
         added.items += decided.max(self.staged.entries.len() - entries);
         added.bytes += self.staged.bytes - bytes;
         (decision, has_published)

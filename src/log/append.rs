@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::batch::{Batch, ENTRY_BYTES_MAX, Stored, VALUE_BYTES_MAX};
+use super::batch::{Batch, ENTRY_BYTES_MAX, Stored, VALUE_BYTES_MAX, chain_after};
 use super::disk;
 use super::epoch::{self, Place, Span};
 use super::erase::Eraser;
@@ -75,11 +75,13 @@ impl Log {
     /// the entries are in it then is unknown until then, and either all of them are or none.
     pub fn append(&mut self, entries: &[Bytes]) -> Result<Range<Seq>, AppendError> {
         check_sizes(entries.iter().map(Bytes::len))?;
-        self.append_salted(entries.iter().cloned().map(Salted::new).collect())
+        let mut salted = entries.iter().cloned().map(Salted::new).collect();
+        self.append_salted(&mut salted)
     }
 
-    /// As [`Log::append`], of entries that their callers have salted and hashed.
-    pub fn append_salted(&mut self, entries: Vec<Salted>) -> Result<Range<Seq>, AppendError> {
+    /// As [`Log::append`], of entries that their callers have salted and hashed. They are taken out of `entries`, but where an error
+    /// says that none was looked at.
+    pub fn append_salted(&mut self, entries: &mut Vec<Salted>) -> Result<Range<Seq>, AppendError> {
         if let Err(stop) = self.sealer.look() {
             self.stop_with(stop);
         }
@@ -103,21 +105,24 @@ impl Log {
 
     /// Make entries durable and move the head over them. What is small waits in the journal; once enough of it waits, it goes to the
     /// store together with what comes then.
-    fn write(&mut self, before: Head, entries: Vec<Salted>) -> Result<(), Stop> {
+    fn write(&mut self, before: Head, entries: &mut Vec<Salted>) -> Result<(), Stop> {
         let cost_bytes: usize = entries.iter().map(|salted| salted.entry.cost_bytes()).sum();
         let record_bytes = Batch::plain_bytes(cost_bytes);
         let waiting_bytes = self.growing.waiting.cost_bytes() + cost_bytes;
         if waiting_bytes <= self.options.waiting_bytes_max.min(VALUE_BYTES_MAX)
             && self.growing.journal.has_room(record_bytes)
         {
-            let (batch, leaves) = one_batch(before, entries);
+            let (batch, leaves) = one_batch(before, entries.drain(..));
             self.write_journal(&batch).map_err(|error| Stop::from(&error))?;
             self.growing.waiting.push(&batch, &leaves);
-            return self.publish(vec![batch], &leaves, Written::Journal);
+            let chain = leaves
+                .iter()
+                .fold(before.chain, |chain, leaf| chain_after(&chain, leaf));
+            return self.publish(&leaves, chain, Some(batch));
         }
         let leaves: Vec<Hash> = entries.iter().map(|salted| salted.leaf).collect();
-        let batches = self.write_store(entries)?;
-        self.publish(batches, &leaves, Written::Store)
+        let chain = self.write_store(entries.drain(..))?;
+        self.publish(&leaves, chain, None)
     }
 
     /// A crash before the sync leaves the record, or nothing that passes for one.
@@ -131,9 +136,10 @@ impl Log {
 
     /// Move what waits to the store, and more after it. A crash before the sync leaves none, some or all of the values; opening takes
     /// them over only if all are whole. Until then the journal holds what was acknowledged.
-    fn write_store(&mut self, more: Vec<Salted>) -> Result<Vec<Batch>, Stop> {
+    /// Gives the chain hash after all of it.
+    fn write_store(&mut self, more: impl Iterator<Item = Salted>) -> Result<Hash, Stop> {
         let waiting = std::mem::take(&mut self.growing.waiting);
-        let batches = waiting.into_batches(self.head(), more);
+        let (batches, chain) = waiting.into_batches(self.head(), more);
         let (store, encoder) = (&self.growing.store, &mut self.encoder);
         let mut write = || {
             batches
@@ -150,7 +156,7 @@ impl Log {
             StoreError::Corrupt(reason) => Stop { full: false, reason },
         })?;
         self.growing.journal.clear();
-        Ok(batches)
+        Ok(chain)
     }
 
     /// Move what waits to the store, if anything does.
@@ -158,25 +164,24 @@ impl Log {
         if self.growing.waiting.is_empty() {
             return Ok(());
         }
-        let batches = self.write_store(Vec::new())?;
-        self.publish(batches, &[], Written::Store)
+        let chain = self.write_store(std::iter::empty())?;
+        self.publish(&[], chain, None)
     }
 
     /// Move the head over what is durable now, first in its file, then for readers. A crash between the two leaves a
     /// head that demands entries whose append never returned, and they are there.
-    fn publish(&self, batches: Vec<Batch>, leaves: &[Hash], written: Written) -> Result<(), Stop> {
+    ///
+    /// What was written just now is not put into the cache: nobody reads it from the log, for the views have it.
+    fn publish(&self, leaves: &[Hash], chain: Hash, in_journal: Option<Batch>) -> Result<(), Stop> {
         let mut view = self.shared.view_mut();
-        leaves.iter().for_each(|leaf| view.fold.push(*leaf));
+        view.fold.extend(leaves, chain);
         let head = view.fold.head();
         self.head_file.write(&head)?;
         view.head = head;
-        let batches: Vec<Arc<Batch>> = batches.into_iter().map(Arc::new).collect();
-        match written {
-            Written::Journal => view.pending.extend(batches.iter().cloned()),
-            Written::Store => view.pending.clear(),
+        match in_journal {
+            Some(batch) => view.pending.push(Arc::new(batch)),
+            None => view.pending.clear(),
         }
-        let mut cache = self.shared.cache();
-        batches.into_iter().for_each(|batch| cache.insert(batch));
         Ok(())
     }
 
@@ -295,12 +300,6 @@ impl Log {
         disk::remove_file(&growing.place.journal())?;
         Ok(())
     }
-}
-
-/// Where an append went.
-enum Written {
-    Journal,
-    Store,
 }
 
 /// Close a store once the readers that are using it are done. Whether they were, in time.

@@ -1,4 +1,4 @@
-//! Decoded batches, the newest kept: live subscribers read near the head, all of them the same entries.
+//! Decoded batches, those read last: whoever reads page by page, or asks for proofs, comes back for the rest of a batch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -136,6 +136,12 @@ impl Fold {
         self.tree.push(leaf);
     }
 
+    /// The same of several, where the chain hash after them is known.
+    pub(super) fn extend(&mut self, leaves: &[Hash], chain: Hash) {
+        self.chain = chain;
+        leaves.iter().for_each(|leaf| self.tree.push(*leaf));
+    }
+
     /// Take in a batch, which must continue the chain, and must agree with `head` if it passes it.
     pub(super) fn push_batch(&mut self, batch: &Batch, head: &Head) -> Result<(), Damage> {
         let at = Seq(self.tree.size());

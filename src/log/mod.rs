@@ -109,8 +109,8 @@ pub struct Options {
     /// Small appends wait in the journal until they are so many bytes; more than fills one value counts as that. 0 sends each
     /// to the store at once.
     pub waiting_bytes_max: usize,
-    /// The memory for decoded batches, which is what makes reading near the head cheap. Little by default: a hub that runs answers from
-    /// its views, and reads its log at a start alone, past this.
+    /// The memory for decoded batches, which is what makes reading page by page cheap; reading alone takes it. Little by default: a
+    /// hub that runs answers from its views, and reads its log at a start alone, past this.
     pub cache_bytes: usize,
     /// The space put aside so that the log can be reopened on a full disk; 0 for none.
     pub ballast_bytes: u64,

@@ -41,16 +41,14 @@ impl Waiting {
     }
 
     /// What waits, up to `head`, and `more` after it, as the values of one append.
-    pub(super) fn into_batches(self, head: Head, more: Vec<Salted>) -> Vec<Batch> {
+    /// And the chain hash after all of it.
+    pub(super) fn into_batches(self, head: Head, more: impl Iterator<Item = Salted>) -> (Vec<Batch>, Hash) {
         let Waiting {
-            mut entries,
-            chain_before,
-            ..
+            entries, chain_before, ..
         } = self;
         let first = Seq(head.size - entries.len() as u64);
         let chain = if entries.is_empty() { head.chain } else { chain_before };
-        entries.extend(more);
-        into_batches(first, chain, entries)
+        into_batches(first, chain, entries.into_iter().chain(more))
     }
 
     /// What waits after a crash.
@@ -65,8 +63,8 @@ impl Waiting {
 }
 
 /// An append that is small enough for one batch, and the leaves of its entries.
-pub(super) fn one_batch(before: Head, entries: Vec<Salted>) -> (Batch, Vec<Hash>) {
-    let (entries, leaves) = entries.into_iter().map(|salted| (salted.entry, salted.leaf)).unzip();
+pub(super) fn one_batch(before: Head, entries: impl Iterator<Item = Salted>) -> (Batch, Vec<Hash>) {
+    let (entries, leaves) = entries.map(|salted| (salted.entry, salted.leaf)).unzip();
     let batch = Batch {
         first: Seq(before.size),
         values_after: 0,
@@ -77,7 +75,7 @@ pub(super) fn one_batch(before: Head, entries: Vec<Salted>) -> (Batch, Vec<Hash>
 }
 
 /// Cut entries into values that sled keeps out of blob files.
-fn into_batches(first: Seq, chain_before: Hash, entries: Vec<Salted>) -> Vec<Batch> {
+fn into_batches(first: Seq, chain_before: Hash, entries: impl Iterator<Item = Salted>) -> (Vec<Batch>, Hash) {
     let mut batches: Vec<Batch> = Vec::new();
     let mut at = first;
     let mut chain = chain_before;
@@ -104,5 +102,5 @@ fn into_batches(first: Seq, chain_before: Hash, entries: Vec<Salted>) -> Vec<Bat
         // APPEND_BYTES_MAX keeps the number of values far below what fits.
         batch.values_after = values_after as u16;
     }
-    batches
+    (batches, chain)
 }

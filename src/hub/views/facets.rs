@@ -8,13 +8,14 @@
 //! costs them time and nobody memory.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::domain::filter::{Facets, Filter};
 use crate::domain::handling::{Embargo, Handling};
 use crate::domain::id::{MemberId, Timestamp};
-use crate::domain::indicator::{Code, Content, Indicator, Severity, Tag, Targets, Ttp, Verdict};
+use crate::domain::indicator::{Code, Content, Indicator, Report, Severity, Tag, Targets, Ttp, Verdict};
 use crate::domain::member::MemberKind;
 use crate::domain::observable::Kind;
 use crate::log::entry::encode_audience;
@@ -76,10 +77,20 @@ struct Stated {
     targets: Targets,
 }
 
+/// The report of the indicator before, and what it was found to be: most often the next one is of the same.
+struct Last {
+    report: Arc<Report>,
+    publisher: MemberId,
+    publisher_kind: MemberKind,
+    class: u32,
+    context: u32,
+}
+
 /// All sets of facets.
 #[derive(Default)]
 pub struct FacetSets {
     keys: RandomState,
+    last: Option<Last>,
     sets: Rows<Set>,
     postings: Rows<Postings>,
     set_index: Numbers,
@@ -155,11 +166,10 @@ impl FacetSets {
     pub fn number(&mut self, indicator: &Indicator, brought: &mut Brought) -> FacetsNumber {
         brought.versions += 1;
         let content = &indicator.content;
-        let class = self.class_number(indicator);
-        let campaign = self.named_campaign(content.campaign.as_str());
+        let (class, context) = self.of_report(indicator, brought);
         let set = Set {
             class,
-            context: self.context_number(campaign, content, brought),
+            context,
             kind: content.observable.kind(),
             verdict: content.verdict,
             severity: content.severity,
@@ -178,6 +188,38 @@ impl FacetSets {
             set_index.insert(hash, number, |held| keys.hash_one(sets.at(held)));
             number
         })
+    }
+
+    /// The numbers of class and context.
+    fn of_report(&mut self, indicator: &Indicator, brought: &mut Brought) -> (u32, u32) {
+        let Indicator {
+            publisher,
+            publisher_kind,
+            content,
+            ..
+        } = indicator;
+        let last = self.last.as_ref();
+        let is_same = |last: &&Last| {
+            Arc::ptr_eq(&last.report, &content.report)
+                && (last.publisher, last.publisher_kind) == (*publisher, *publisher_kind)
+        };
+        if let Some(last) = last.filter(is_same) {
+            return (last.class, last.context);
+        }
+        let class = self.class_number(indicator);
+        let campaign = self.named_campaign(content.campaign.as_str());
+        let context = self.context_number(campaign, content, brought);
+        // One that is unstated might be stated next time.
+        if self.contexts.at(context).stated.is_some() {
+            self.last = Some(Last {
+                report: content.report.clone(),
+                publisher: *publisher,
+                publisher_kind: *publisher_kind,
+                class,
+                context,
+            });
+        }
+        (class, context)
     }
 
     fn class_number(&mut self, indicator: &Indicator) -> u32 {

@@ -3,7 +3,7 @@
 //! A **touch** is one change of one indicator (publication, revision, retraction, end of an embargo, expiry), or one change of
 //! the roster. Touches are counted from 0; a moment in the fold is named by the number of touches before it, its **ordinal**.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Indicator, State};
 use crate::domain::observable::Kind;
 use crate::domain::policy::Subject;
+use crate::hub::given::{GivenKeys, GivenMap};
 use crate::log::bodies::{Bodies, BodyReader};
 use crate::log::entry::{StoredIndicator, decode_indicator};
 
@@ -40,16 +41,17 @@ struct Due {
 pub struct Indicators {
     rows: Rows<Row>,
     /// Older versions, oldest first. Most indicators have none.
-    past: HashMap<RecordIndex, Vec<Version>>,
+    past: GivenMap<RecordIndex, Vec<Version>>,
     bodies: Bodies,
     facets: FacetSets,
     touches: Rows<RecordIndex>,
     keys: RandomState,
+    id_keys: GivenKeys,
     by_id: Numbers,
     by_observable: Numbers,
     due: BTreeSet<(Timestamp, RecordIndex)>,
-    due_of: HashMap<RecordIndex, Due>,
-    publishers: HashMap<MemberId, Publisher>,
+    due_of: GivenMap<RecordIndex, Due>,
+    publishers: GivenMap<MemberId, Publisher>,
     has_networks: bool,
 }
 
@@ -71,16 +73,17 @@ impl Indicators {
     pub fn new(bodies: Bodies) -> Indicators {
         Indicators {
             rows: Rows::default(),
-            past: HashMap::new(),
+            past: GivenMap::default(),
             bodies,
             facets: FacetSets::default(),
             touches: Rows::default(),
             keys: RandomState::new(),
+            id_keys: GivenKeys::default(),
             by_id: Numbers::default(),
             by_observable: Numbers::default(),
             due: BTreeSet::new(),
-            due_of: HashMap::new(),
-            publishers: HashMap::new(),
+            due_of: GivenMap::default(),
+            publishers: GivenMap::default(),
             has_networks: false,
         }
     }
@@ -114,7 +117,7 @@ impl Indicators {
     /// The record of an id.
     pub fn find(&self, id: IndicatorId) -> Option<RecordIndex> {
         self.by_id
-            .find(self.keys.hash_one(id), |index| self.rows.at(index).id == id)
+            .find(self.id_keys.hash_one(id), |index| self.rows.at(index).id == id)
     }
 
     /// The records that speak of an observable, newest first.
@@ -312,12 +315,13 @@ impl Indicators {
         let Indicators {
             rows,
             keys,
+            id_keys,
             by_id,
             by_observable,
             ..
         } = self;
-        by_id.insert(keys.hash_one(indicator.id), index, |held| {
-            keys.hash_one(rows.at(held).id)
+        by_id.insert(id_keys.hash_one(indicator.id), index, |held| {
+            id_keys.hash_one(rows.at(held).id)
         });
         let older = by_observable.replace(
             keys.hash_one(observable),

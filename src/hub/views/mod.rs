@@ -11,6 +11,7 @@ pub(super) mod at_hand;
 mod numbers;
 mod rows;
 
+pub(super) mod requests;
 pub(super) mod roster;
 pub(super) mod runs;
 pub(super) mod sharing;

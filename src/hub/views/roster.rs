@@ -4,7 +4,7 @@ mod agent;
 mod history;
 mod pending;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,14 +13,11 @@ use crate::domain::id::{ChangeId, GroupId, InvitationId, MemberId, Seq, Timestam
 use crate::domain::member::{MemberKind, Name, Role, Roles, Standing, Viewer};
 use crate::log::entry::{Actor, CertificateIssued, Entry, Event};
 
-use super::indicators::RecordIndex;
+use super::requests::{RequestOutcome, Requests};
 
 pub use agent::AgentRecord;
 pub use history::{Happening, History, MemberEvent};
 pub use pending::{Pending, PendingRecord, role_words};
-
-/// Request ids remembered per member; older ones are recognised by their content only.
-pub const REQUESTS_REMEMBERED_MAX: usize = 65_536;
 
 /// One member.
 pub struct MemberRecord {
@@ -37,8 +34,7 @@ pub struct MemberRecord {
     /// What happened to it.
     pub history: History,
     rights: Vec<(u32, Arc<Viewer>)>,
-    requests: HashMap<Box<str>, (RecordIndex, u32)>,
-    request_order: VecDeque<Box<str>>,
+    requests: Requests,
 }
 
 impl MemberRecord {
@@ -69,8 +65,8 @@ impl MemberRecord {
     }
 
     /// What an earlier request with this id led to.
-    pub fn request(&self, request_id: &str) -> Option<(RecordIndex, u32)> {
-        self.requests.get(request_id).copied()
+    pub fn request(&self, request_id: &str) -> Option<RequestOutcome> {
+        self.requests.find(request_id)
     }
 }
 
@@ -161,18 +157,9 @@ impl Roster {
     }
 
     /// Remembers what a request id led to.
-    pub fn remember_request(&mut self, member: MemberId, request_id: &str, outcome: (RecordIndex, u32)) {
-        let Some(member) = self.members.get_mut(&member) else {
-            return;
-        };
-        if request_id.is_empty() || member.requests.insert(request_id.into(), outcome).is_some() {
-            return;
-        }
-        member.request_order.push_back(request_id.into());
-        if member.request_order.len() > REQUESTS_REMEMBERED_MAX
-            && let Some(oldest) = member.request_order.pop_front()
-        {
-            member.requests.remove(&oldest);
+    pub fn remember_request(&mut self, member: MemberId, request_id: &Arc<str>, outcome: RequestOutcome) {
+        if let Some(member) = self.members.get_mut(&member).filter(|_| !request_id.is_empty()) {
+            member.requests.remember(request_id, outcome);
         }
     }
 
@@ -287,8 +274,7 @@ impl Roster {
             standing_since: at,
             history,
             rights: vec![(ordinal, Arc::new(viewer))],
-            requests: HashMap::new(),
-            request_order: VecDeque::new(),
+            requests: Requests::default(),
         };
         self.members.insert(id, record);
     }

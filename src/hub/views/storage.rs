@@ -1,8 +1,7 @@
 //! How much each member has in the log. Nothing that was written ever leaves these sums: the log keeps it.
 
-use std::collections::HashMap;
-
 use crate::domain::id::MemberId;
+use crate::hub::given::GivenMap;
 use crate::log::entry::Event;
 
 /// What one member stores.
@@ -16,7 +15,7 @@ pub struct Stored {
 
 /// The view.
 #[derive(Default)]
-pub struct Storage(HashMap<MemberId, Stored>);
+pub struct Storage(GivenMap<MemberId, Stored>);
 
 impl Storage {
     /// What a member stores.

@@ -72,9 +72,9 @@ impl Fields {
         &mut self.0
     }
 
-    /// All of it, in a buffer that is no larger: it is kept.
+    /// All of it.
     pub fn finish(self) -> Bytes {
-        Bytes::copy_from_slice(&self.0)
+        self.0.into()
     }
 }
 
@@ -206,6 +206,19 @@ mod tests {
                         event: event.clone(),
                     };
                     let bytes = entry.encode();
+                    if let Event::IndicatorPublished { stored, request_id } = &event {
+                        let (at, actor) = (entry.at, entry.actor.clone());
+                        let (published, its_bytes) = Entry::published(
+                            at,
+                            actor,
+                            (stored.indicator.clone(), stored.observable),
+                            request_id.clone(),
+                        );
+                        let Event::IndicatorPublished { stored: its, .. } = &published.event else {
+                            panic!("another event");
+                        };
+                        assert_eq!((&its_bytes, &its.body), (&bytes, &stored.body));
+                    }
                     let decoded = stored::Entry::decode(bytes.clone()).unwrap();
                     assert!(decoded.event.is_some());
                     assert_eq!(decoded.encode_to_vec(), bytes);

@@ -28,6 +28,13 @@ pub fn encode_indicator(indicator: &Indicator) -> Bytes {
 
 /// The same, where the observable's id is known.
 pub(super) fn encode(indicator: &Indicator, observable_id: ObservableId) -> Bytes {
+    let mut fields = Fields::with_capacity(BODY_BYTES_USUAL);
+    body_fields(indicator, observable_id, &mut fields);
+    fields.finish()
+}
+
+/// The fields of the body.
+pub(super) fn body_fields(indicator: &Indicator, observable_id: ObservableId, fields: &mut Fields) {
     let Indicator {
         id,
         publisher,
@@ -61,7 +68,6 @@ pub(super) fn encode(indicator: &Indicator, observable_id: ObservableId) -> Byte
         tags,
         handling,
     } = &**report;
-    let mut fields = Fields::with_capacity(BODY_BYTES_USUAL);
     fields.id(1, id.0);
     fields.id(2, observable_id.0);
     fields.message(3, |fields| {
@@ -81,13 +87,13 @@ pub(super) fn encode(indicator: &Indicator, observable_id: ObservableId) -> Byte
     fields.text(11, campaign.as_str());
     fields.text(12, attribution.as_str());
     ttps.iter().for_each(|ttp| fields.item(13, ttp.as_str().as_bytes()));
-    target_fields(targets, &mut fields);
+    target_fields(targets, fields);
     fields.time(15, *first_seen);
     fields.time(16, *last_seen);
     tags.iter().for_each(|tag| fields.item(17, tag.as_str().as_bytes()));
     fields.text(18, note.as_str());
-    evidence.iter().for_each(|piece| evidence_fields(piece, &mut fields));
-    handling_fields(handling, &mut fields);
+    evidence.iter().for_each(|piece| evidence_fields(piece, fields));
+    handling_fields(handling, fields);
     fields.time(21, Some(*published_at));
     fields.time(22, Some(*revised_at));
     fields.text(23, retraction_reason.as_str());
@@ -96,7 +102,6 @@ pub(super) fn encode(indicator: &Indicator, observable_id: ObservableId) -> Byte
         .iter()
         .for_each(|warning| fields.item(26, warning.as_str().as_bytes()));
     fields.number(27, (*independent).into());
-    fields.finish()
 }
 
 /// The audience is not among them.
@@ -149,7 +154,11 @@ fn evidence_fields(evidence: &Evidence, fields: &mut Fields) {
 /// The fields of `IndicatorPublished`, `IndicatorRevised` or (without a request) `IndicatorRetracted`.
 pub(super) fn event_fields(stored: &StoredIndicator, request_id: &str, fields: &mut Fields) {
     fields.item(1, &stored.body);
-    let handling = &stored.indicator.content.handling;
+    fields_after_body(&stored.indicator.content.handling, request_id, fields);
+}
+
+/// Those of them that follow the body.
+pub(super) fn fields_after_body(handling: &Handling, request_id: &str, fields: &mut Fields) {
     let embargo = handling
         .embargo
         .as_ref()

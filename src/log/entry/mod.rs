@@ -6,6 +6,8 @@ mod indicator;
 mod roster;
 mod sharing;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use prost::Message;
 
@@ -21,7 +23,7 @@ use fields::Fields;
 pub use indicator::{decode_indicator, encode_audience, encode_indicator};
 
 /// Bytes of most entries that carry an indicator.
-const ENTRY_BYTES_USUAL: usize = 512;
+const ENTRY_BYTES_USUAL: usize = 768;
 
 /// The stored messages, as generated.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
@@ -93,14 +95,14 @@ pub enum Event {
         /// The whole of it.
         stored: Box<StoredIndicator>,
         /// The client's name for the attempt; empty if none.
-        request_id: Box<str>,
+        request_id: Arc<str>,
     },
     /// A new revision.
     IndicatorRevised {
         /// The whole of it.
         stored: Box<StoredIndicator>,
         /// The client's name for the attempt; empty if none.
-        request_id: Box<str>,
+        request_id: Arc<str>,
     },
     /// The last revision.
     IndicatorRetracted {
@@ -295,16 +297,41 @@ impl From<prost::DecodeError> for DecodeError {
 }
 
 impl Entry {
+    /// The entry of a publication, and the bytes to be stored. The body is a part of these, not a copy. The id is that of the
+    /// indicator's observable.
+    pub fn published(
+        at: Timestamp,
+        actor: Option<Actor>,
+        (indicator, observable): (Indicator, ObservableId),
+        request_id: Arc<str>,
+    ) -> (Entry, Bytes) {
+        let mut fields = head_fields(at, actor.as_ref());
+        // Counted from the end: the lengths in front of the body may yet take more room.
+        let (mut body_bytes, mut bytes_after) = (0, 0);
+        fields.message(3, |fields| {
+            fields.message(1, |fields| {
+                let start = fields.bytes().len();
+                indicator::body_fields(&indicator, observable, fields);
+                body_bytes = fields.bytes().len() - start;
+            });
+            let body_end = fields.bytes().len();
+            indicator::fields_after_body(&indicator.content.handling, &request_id, fields);
+            bytes_after = fields.bytes().len() - body_end;
+        });
+        let bytes = fields.finish();
+        let body_end = bytes.len() - bytes_after;
+        let stored = Box::new(StoredIndicator {
+            body: bytes.slice(body_end - body_bytes..body_end),
+            indicator,
+            observable,
+        });
+        let event = Event::IndicatorPublished { stored, request_id };
+        (Entry { at, actor, event }, bytes)
+    }
+
     /// The bytes to be stored.
     pub fn encode(&self) -> Bytes {
-        let mut fields = Fields::with_capacity(ENTRY_BYTES_USUAL);
-        fields.number(1, self.at.0 as u64);
-        if let Some(actor) = &self.actor {
-            fields.message(2, |fields| {
-                fields.item(1, actor.member.0.as_bytes());
-                fields.text(2, actor.agent.as_str());
-            });
-        }
+        let mut fields = head_fields(self.at, self.actor.as_ref());
         match &self.event {
             Event::IndicatorPublished { stored, request_id } => {
                 fields.message(3, |fields| indicator::event_fields(stored, request_id, fields));
@@ -344,6 +371,19 @@ impl Entry {
             _ => None,
         }
     }
+}
+
+/// The fields of an entry but for its event.
+fn head_fields(at: Timestamp, actor: Option<&Actor>) -> Fields {
+    let mut fields = Fields::with_capacity(ENTRY_BYTES_USUAL);
+    fields.number(1, at.0 as u64);
+    if let Some(actor) = actor {
+        fields.message(2, |fields| {
+            fields.item(1, actor.member.0.as_bytes());
+            fields.text(2, actor.agent.as_str());
+        });
+    }
+    fields
 }
 
 /// An event of those that are not written by hand.

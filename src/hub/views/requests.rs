@@ -1,0 +1,127 @@
+//! What a member's newest requests led to, by the ids that it gave them. Older ones are forgotten.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use super::indicators::RecordIndex;
+
+/// Request ids remembered per member; older ones are recognised by their content only.
+pub const REQUESTS_REMEMBERED_MAX: usize = 65_536;
+
+/// A record and its revision.
+pub type RequestOutcome = (RecordIndex, u32);
+
+/// Those of one member.
+#[derive(Default)]
+pub struct Requests {
+    /// Oldest first.
+    answered: VecDeque<Answered>,
+    /// The place of the oldest: places count all that were ever remembered, from 0 again where the range ends.
+    first: u32,
+    places: HashTable<u32>,
+    keys: RandomState,
+}
+
+struct Answered {
+    /// Kept, so that whoever is forgotten or moved need not be read again.
+    hash: u64,
+    id: Arc<str>,
+    outcome: RequestOutcome,
+}
+
+impl Requests {
+    /// What the request with this id led to.
+    pub fn find(&self, id: &str) -> Option<RequestOutcome> {
+        let place = self.place(self.keys.hash_one(id), id)?;
+        Some(self.answered[self.index(place)].outcome)
+    }
+
+    /// Remembers one, in the place of an earlier one with the same id.
+    pub fn remember(&mut self, id: &Arc<str>, outcome: RequestOutcome) {
+        let hash = self.keys.hash_one(&**id);
+        if let Some(place) = self.place(hash, id) {
+            let index = self.index(place);
+            self.answered[index].outcome = outcome;
+            return;
+        }
+        let place = self.first.wrapping_add(self.answered.len() as u32);
+        let id = id.clone();
+        self.answered.push_back(Answered { hash, id, outcome });
+        let (answered, first) = (&self.answered, self.first);
+        let hash_of = |place: &u32| answered[place.wrapping_sub(first) as usize].hash;
+        self.places.insert_unique(hash, place, hash_of);
+        if self.answered.len() > REQUESTS_REMEMBERED_MAX {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.answered.pop_front() else {
+            return;
+        };
+        if let Ok(place) = self.places.find_entry(oldest.hash, |place| *place == self.first) {
+            place.remove();
+        }
+        self.first = self.first.wrapping_add(1);
+    }
+
+    fn place(&self, hash: u64, id: &str) -> Option<u32> {
+        let is = |place: &u32| {
+            let answered = &self.answered[self.index(*place)];
+            answered.hash == hash && *answered.id == *id
+        };
+        self.places.find(hash, is).copied()
+    }
+
+    fn index(&self, place: u32) -> usize {
+        place.wrapping_sub(self.first) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> Arc<str> {
+        format!("request {number}").into()
+    }
+
+    #[test]
+    fn the_newest_are_found_and_one_more_forgets_the_oldest() {
+        let mut requests = Requests {
+            // The places run over the end of their range.
+            first: u32::MAX - 100,
+            ..Requests::default()
+        };
+        let outcome = |number: usize| (number as u32, 1);
+        for number in 0..3 * REQUESTS_REMEMBERED_MAX {
+            assert_eq!(requests.find(&id(number)), None);
+            requests.remember(&id(number), outcome(number));
+            assert_eq!(requests.find(&id(number)), Some(outcome(number)));
+            if let Some(oldest) = (number + 1).checked_sub(REQUESTS_REMEMBERED_MAX) {
+                assert_eq!(requests.find(&id(oldest)), Some(outcome(oldest)));
+                let forgotten = oldest
+                    .checked_sub(1)
+                    .and_then(|forgotten| requests.find(&id(forgotten)));
+                assert_eq!(forgotten, None);
+            }
+        }
+        assert_eq!(requests.places.len(), REQUESTS_REMEMBERED_MAX);
+    }
+
+    #[test]
+    fn one_id_has_one_outcome_the_last() {
+        let mut requests = Requests::default();
+        requests.remember(&id(1), (7, 1));
+        requests.remember(&id(2), (8, 1));
+        requests.remember(&id(1), (7, 2));
+        assert_eq!(
+            (requests.find(&id(1)), requests.find(&id(2))),
+            (Some((7, 2)), Some((8, 1)))
+        );
+        assert_eq!(requests.answered.len(), 2);
+    }
+}
