@@ -11,6 +11,7 @@ mod locked;
 mod outcome;
 mod queue;
 mod sequencer;
+mod snapshot;
 mod turns;
 mod views;
 mod writing;
@@ -47,9 +48,9 @@ use crate::domain::id::{IndicatorId, InvitationId, MemberId, Seq, Timestamp};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Roles, Standing};
 use crate::domain::warning::WarningLists;
-use crate::log::bodies::{Bodies, BodiesOptions, BodyReader};
+use crate::log::bodies::{BodiesOptions, BodyReader};
 use crate::log::entry::{Actor, DecodeError, Entry, Event};
-use crate::log::{Head, Log, ReadError};
+use crate::log::{Durability, Head, Log, ReadError};
 use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
 
 use cursor::Sealer;
@@ -59,6 +60,7 @@ use locked::{Held, LockedViews};
 use quota::Quotas;
 use recall::RecallRules;
 use sequencer::{Sequencer, Verdict};
+use snapshot::Keeper;
 use subscription::Streams;
 use turns::Turns;
 use views::Views;
@@ -66,9 +68,6 @@ use views::Views;
 pub use cursor::KEY_LEN as CURSOR_KEY_LEN;
 pub use disk::Disk;
 pub use folding::Folding;
-
-/// The file of the bodies in [`HubOptions::views_dir`].
-const BODIES_FILE: &str = "bodies";
 
 /// The hub. Cheap to clone; all clones are one hub.
 #[derive(Clone)]
@@ -103,6 +102,8 @@ pub struct HubOptions {
     pub reopen: Reopen,
     /// Where the hub keeps what it makes from the log and can make again.
     pub views_dir: PathBuf,
+    /// Whether that is to survive a power cut. Without, more of it may have to be made again.
+    pub views_durability: Durability,
     /// The limits of the store of bodies.
     pub bodies: BodiesOptions,
 }
@@ -133,6 +134,7 @@ pub(crate) struct Shared {
     stopping: CancellationToken,
     server_certificate_ends: AtomicI64,
     feeds_open: AtomicU32,
+    entries_folded: u64,
 }
 
 /// Why a log cannot be folded.
@@ -215,9 +217,9 @@ pub struct Condition {
 impl Hub {
     /// Folds `log` and starts the sequencer. The thread ends, and closes the log, after [`Hub::close`].
     pub fn open(log: Log, options: HubOptions) -> Result<(Hub, std::thread::JoinHandle<()>), OpenError> {
-        let bodies = Bodies::open(&options.views_dir.join(BODIES_FILE), options.bodies);
-        let mut views = Views::new(bodies);
-        let head = log.head();
+        let (views_dir, durability) = (&options.views_dir, options.views_durability);
+        let (keeper, mut views) = Keeper::load(views_dir, durability, options.bodies, &log.reader());
+        let (head, kept) = (log.head(), views.next);
         folding::fold(&log.reader(), Seq(head.size), &mut views)?;
         let HubOptions {
             authority,
@@ -232,6 +234,7 @@ impl Hub {
             log_dir,
             reopen,
             views_dir: _,
+            views_durability: _,
             bodies: _,
         } = options;
         let shared = Arc::new(Shared {
@@ -257,8 +260,9 @@ impl Hub {
             stopping: CancellationToken::new(),
             server_certificate_ends: AtomicI64::default(),
             feeds_open: AtomicU32::default(),
+            entries_folded: head.size - kept.0,
         });
-        let (sequencer, thread) = Sequencer::start(log, reopen, shared.clone())?;
+        let (sequencer, thread) = Sequencer::start(log, reopen, keeper, shared.clone())?;
         let hub = Hub { shared, sequencer };
         hub.detach_crashed();
         Ok((hub, thread))
@@ -352,6 +356,11 @@ impl Hub {
     /// Indicators ever published, for metrics.
     pub fn indicators_published(&self) -> usize {
         self.shared.read().indicators.len()
+    }
+
+    /// How many entries the start had to fold: those that were in no snapshot.
+    pub fn entries_folded(&self) -> u64 {
+        self.shared.entries_folded
     }
 
     /// Feeds open now.

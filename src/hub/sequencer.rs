@@ -15,6 +15,7 @@ use crate::log::{AppendError, Head, Log};
 use super::disk::free_bytes;
 use super::error::HubError;
 use super::queue::{Lane, Queue, Refusal};
+use super::snapshot::Keeper;
 use super::views::Views;
 use super::views::confirmed::Confirmed;
 use super::writing::{Company, Staged, Writing};
@@ -58,6 +59,7 @@ impl Sequencer {
     pub fn start(
         log: Log,
         reopen: Reopen,
+        keeper: Keeper,
         shared: Arc<Shared>,
     ) -> std::io::Result<(Sequencer, std::thread::JoinHandle<()>)> {
         let queue = Arc::new(Queue::new());
@@ -66,6 +68,7 @@ impl Sequencer {
             head: log.head(),
             log: Some(log),
             reopen,
+            keeper,
             retry: Retry::At(Instant::now()),
             starting: Some(new_run()),
             shared,
@@ -216,6 +219,7 @@ struct Worker {
     /// Where the log stood when it was last written.
     head: Head,
     reopen: Reopen,
+    keeper: Keeper,
     retry: Retry,
     /// This run of the hub, until the log has it.
     starting: Option<RunId>,
@@ -257,8 +261,11 @@ impl Worker {
         if !self.shared.write().indicators.bodies_mut().close() {
             tracing::warn!("not all bodies of indicators were written; the next start makes them anew");
         }
-        if let Some(Err(error)) = self.log.take().map(Log::close) {
-            tracing::error!(%error, "the log did not close cleanly; the next start will check it");
+        match self.log.take().map(Log::close) {
+            // Last, for it takes seconds: whoever loses patience with it loses nothing but the next start's time.
+            Some(Ok(())) => self.keeper.keep(&self.shared.read(), &self.head),
+            Some(Err(error)) => tracing::error!(%error, "the log did not close cleanly; the next start will check it"),
+            None => {}
         }
     }
 

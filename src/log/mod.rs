@@ -9,7 +9,7 @@
 //! In reading order: `merkle` and `tree` (hashes and proofs), `batch` (the bytes of a value), `salted` and `waiting` (entries
 //! on their way in), `store` (sled), `journal` (what waits for the store), `manifest`, `pack`, `epoch` and `recover` (a span
 //! of entries on disk), `head` (how far the log reaches), `open`, `seal`, `append`, `read`, `erase`, `verify`,
-//! `bodies` (made from the log, beside it). `docs/storage-format.md` specifies the bytes.
+//! `bodies` and `snapshot` (made from the log, beside it). `docs/storage-format.md` specifies the bytes.
 
 pub mod entry;
 
@@ -61,6 +61,8 @@ mod verify;
 
 pub mod bodies;
 
+mod snapshot;
+
 pub use append::APPEND_BYTES_MAX;
 pub use batch::ENTRY_BYTES_MAX;
 pub use erase::{EraseError, Eraser, Erasure};
@@ -68,6 +70,7 @@ pub use error::{AppendError, CloseError, CreateError, Damage, DiskError, OpenErr
 pub use open::Opening;
 pub use read::{LogReader, Record};
 pub use salted::Salted;
+pub use snapshot::{Refusal, Snapshot, SnapshotWriter};
 pub use verify::{Report, VerifyError, verify, verify_each};
 
 use std::sync::Arc;

@@ -23,7 +23,7 @@ use crate::domain::id::Timestamp;
 use crate::hub::recall::RecallRules;
 use crate::hub::{Hub, HubOptions};
 use crate::log::bodies::BodiesOptions;
-use crate::log::{Log, Options};
+use crate::log::{Durability, Log, Options};
 use crate::pki::{Authority, AuthorityError, ConnectionLimits, ConnectionRegistry, TlsError};
 
 pub use dir::HubDir;
@@ -242,6 +242,7 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
         log_dir: dir.log(),
         reopen: reopener(dir.log(), log_options),
         views_dir: dir.views(),
+        views_durability: Durability::Full,
         bodies: BodiesOptions {
             cache_bytes: config.views.body_cache_bytes,
         },

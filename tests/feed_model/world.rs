@@ -40,6 +40,8 @@ pub struct Counts {
 pub struct Stage {
     pub hub: TestHub,
     runtime: Runtime,
+    /// The snapshot of the views at the last restart.
+    earlier: Option<Vec<u8>>,
     named: usize,
     pub counts: Counts,
     /// Set where a history left something behind that the next would see.
@@ -61,6 +63,7 @@ impl Stage {
         Stage {
             hub: TestHub::new(),
             runtime: hub_support::runtime(),
+            earlier: None,
             named: 0,
             counts: Counts::default(),
             spent: false,
@@ -146,7 +149,7 @@ impl World<'_> {
             }
             Step::Restart => {
                 self.subscribers.iter_mut().for_each(Subscriber::close);
-                self.stage.hub.restart();
+                self.stage.hub.restart_every_way(&mut self.stage.earlier);
                 self.stage.counts.restarts += 1;
                 Ok(())
             }

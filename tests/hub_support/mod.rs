@@ -113,6 +113,11 @@ impl TestHub {
     /// Closes the hub and opens another on the same log. Feeds of the old one must have been dropped.
     pub fn restart(&mut self) {
         self.close();
+        self.open();
+    }
+
+    /// Opens a hub that is closed.
+    pub fn open(&mut self) {
         let log = Log::open(&log_dir(self.dir.path()), log_options()).expect("the log opens again");
         self.running = Some(open(
             log,
@@ -125,6 +130,59 @@ impl TestHub {
     /// Where the bodies of indicators lie.
     pub fn bodies_path(&self) -> PathBuf {
         views_dir(self.dir.path()).join("bodies")
+    }
+
+    /// Closes the hub, and opens it with the snapshot that it left, with none, and with one from an earlier restart: each time the views
+    /// must be the same, byte for byte as they are kept. `earlier` is the earlier one, and becomes the present one.
+    pub fn restart_every_way(&mut self, earlier: &mut Option<Vec<u8>>) {
+        self.close();
+        let left = self.snapshot();
+        assert_eq!(
+            self.reopen_from(None),
+            left,
+            "a fold of the whole log comes to other views"
+        );
+        if let Some(earlier) = earlier {
+            let kept = self.reopen_from(Some(earlier));
+            assert_eq!(
+                kept, left,
+                "an earlier snapshot and a fold of the rest come to other views"
+            );
+        }
+        self.write_snapshot(&left);
+        self.open();
+        assert_eq!(self.hub().entries_folded(), 0, "the snapshot is used");
+        *earlier = Some(left);
+    }
+
+    /// The snapshot that a hub leaves which was opened with this one, or with none, and closed again.
+    fn reopen_from(&mut self, snapshot: Option<&[u8]>) -> Vec<u8> {
+        match snapshot {
+            Some(bytes) => self.write_snapshot(bytes),
+            None => std::fs::remove_file(self.snapshot_path()).expect("the snapshot is removed"),
+        }
+        self.open();
+        let (folded, size) = (self.hub().entries_folded(), self.hub().condition().log.size);
+        assert_eq!(
+            folded == size,
+            snapshot.is_none(),
+            "{folded} of {size} entries were folded"
+        );
+        self.close();
+        self.snapshot()
+    }
+
+    /// Where the hub keeps its views.
+    pub fn snapshot_path(&self) -> PathBuf {
+        views_dir(self.dir.path()).join("snapshot")
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        std::fs::read(self.snapshot_path()).expect("a hub that is closed leaves a snapshot")
+    }
+
+    fn write_snapshot(&self, bytes: &[u8]) {
+        std::fs::write(self.snapshot_path(), bytes).expect("the snapshot is put there");
     }
 
     /// A copy of the log as it is, made while the hub is closed.
@@ -209,7 +267,8 @@ impl TestHub {
         }
     }
 
-    fn close(&mut self) {
+    /// Closes the hub, if it is not.
+    pub fn close(&mut self) {
         if let Some((hub, thread)) = self.running.take() {
             hub.close();
             drop(hub);
@@ -315,6 +374,7 @@ fn open(log: Log, dir: &Path, clock: &Clock, (body_cache_bytes, limits): (usize,
         log_dir: log_path,
         reopen: Box::new(move || Log::open(&again, log_options())),
         views_dir: views_dir(dir),
+        views_durability: Durability::SkipSync,
         bodies: BodiesOptions {
             cache_bytes: body_cache_bytes,
         },

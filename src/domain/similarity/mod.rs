@@ -188,6 +188,13 @@ impl SimilarityIndex {
         self.tlsh.remove(key);
     }
 
+    /// Every key with its hash, in no order that means anything.
+    pub fn held(&self) -> impl Iterator<Item = (Key, SimilarityHash)> {
+        let pdq = self.pdq.held().map(|(key, hash)| (key, SimilarityHash::Pdq(hash)));
+        let tlsh = self.tlsh.held().map(|(key, hash)| (key, SimilarityHash::Tlsh(hash)));
+        pdq.chain(tlsh)
+    }
+
     /// Shows every key within reach with its distance, each once, in no order that means anything.
     pub fn near(&self, near: &Near, visit: impl FnMut(Key, u32)) {
         match &near.hash {

@@ -79,6 +79,11 @@ impl PdqIndex {
         self.segments[number] = anew;
     }
 
+    /// Every key with its hash.
+    pub fn held(&self) -> impl Iterator<Item = (Key, PdqHash)> {
+        self.segments.iter().flat_map(Segment::held)
+    }
+
     /// Shows each key whose hash is at most `distance_max` bits from `hash`, once, with the distance. A distance above
     /// [`PdqHash::DISTANCE_MAX`] counts as that.
     pub fn near(&self, hash: &PdqHash, distance_max: u32, mut visit: impl FnMut(Key, u32)) {

@@ -51,6 +51,11 @@ impl TlshIndex {
         }
     }
 
+    /// Every key with its hash.
+    pub fn held(&self) -> impl Iterator<Item = (Key, TlshHash)> {
+        self.buckets.values().flatten().copied()
+    }
+
     /// Shows each key whose hash is at most `distance_max` from `hash`, once, with the distance.
     pub fn near(&self, hash: &TlshHash, distance_max: u32, mut visit: impl FnMut(Key, u32)) {
         for length in 0..=u8::MAX {

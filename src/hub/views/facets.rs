@@ -7,6 +7,8 @@
 //! its versions. Past that, those of new combinations are **unstated** here: filters that may ask for them decode the body, which
 //! costs them time and nobody memory.
 
+mod kept;
+
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 

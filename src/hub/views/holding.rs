@@ -4,6 +4,7 @@
 use crate::domain::id::Timestamp;
 
 use super::indicators::Record;
+use super::kept::kept;
 use super::sight::{Sight, Span};
 
 /// Most spans of one subscription; past that, neighbours are joined, which makes what may be held more, never less.
@@ -71,4 +72,9 @@ pub struct Confirmation {
     pub to: u32,
     /// When.
     pub at: Timestamp,
+}
+
+kept! {
+    Holding { applied, spans }
+    Confirmation { held, to, at }
 }

@@ -3,6 +3,8 @@
 //! A **touch** is one change of one indicator (publication, revision, retraction, end of an embargo, expiry), or one change of
 //! the roster. Touches are counted from 0; a moment in the fold is named by the number of touches before it, its **ordinal**.
 
+mod kept;
+
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 

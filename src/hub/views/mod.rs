@@ -26,10 +26,16 @@ pub(super) mod confirmed;
 pub(super) mod recalls;
 pub(super) mod subscriptions;
 
+mod kept;
+pub(super) mod snapshot;
+
+use std::path::Path;
+
 use crate::domain::id::{Seq, Timestamp};
 use crate::domain::indicator::State;
-use crate::log::bodies::Bodies;
+use crate::log::bodies::{Bodies, BodiesOptions};
 use crate::log::entry::{Entry, Event, StoredIndicator};
+use crate::log::{DiskError, Refusal};
 
 use super::cursor::Position;
 use at_hand::AtHand;
@@ -40,6 +46,7 @@ use recalls::Recalls;
 use roster::Roster;
 use runs::Runs;
 use sharing::Sharing;
+use snapshot::{Reading, Sections};
 use storage::Storage;
 use subscriptions::{Others, Subscriptions};
 
@@ -152,6 +159,57 @@ impl Views {
                 }
             }
         }
+    }
+
+    /// Adds all views to a snapshot. False where none is to be made.
+    pub fn keep(&self, out: &mut Sections) -> Result<bool, DiskError> {
+        let Views {
+            hub_name,
+            trust_domain,
+            roster,
+            indicators,
+            near,
+            recalls,
+            subscriptions,
+            sharing,
+            storage,
+            runs,
+            next,
+            now,
+        } = self;
+        if !indicators.keep(out)? {
+            return Ok(false);
+        }
+        out.one(hub_name)?;
+        out.one(trust_domain)?;
+        out.one(roster)?;
+        out.one(near)?;
+        out.one(recalls)?;
+        out.one(subscriptions)?;
+        out.one(sharing)?;
+        out.one(storage)?;
+        out.one(runs)?;
+        out.one(next)?;
+        out.one(now)?;
+        Ok(true)
+    }
+
+    /// The views in a snapshot, with the bodies in the file `bodies_path`.
+    pub fn load(from: &mut Reading<'_>, bodies_path: &Path, options: BodiesOptions) -> Result<Views, Refusal> {
+        Ok(Views {
+            indicators: Indicators::load(from, bodies_path, options)?,
+            hub_name: from.one()?,
+            trust_domain: from.one()?,
+            roster: from.one()?,
+            near: from.one()?,
+            recalls: from.one()?,
+            subscriptions: from.one()?,
+            sharing: from.one()?,
+            storage: from.one()?,
+            runs: from.one()?,
+            next: from.one()?,
+            now: from.one()?,
+        })
     }
 
     fn put_near(&mut self, record: RecordIndex, stored: &StoredIndicator) {

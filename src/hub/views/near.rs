@@ -5,10 +5,11 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use crate::domain::indicator::State;
-use crate::domain::observable::Observable;
-use crate::domain::similarity::{Near, SimilarityHash, SimilarityIndex};
+use crate::domain::observable::{Kind, Observable};
+use crate::domain::similarity::{Near, PdqHash, SimilarityHash, SimilarityIndex, TlshHash};
 
 use super::indicators::{Indicators, RecordIndex};
+use super::kept::Kept;
 
 /// The view.
 #[derive(Default)]
@@ -53,4 +54,38 @@ impl NearHashes {
 /// Whether an indicator is one that others may be told of, now or when its embargo ends.
 pub fn stands(state: State) -> bool {
     matches!(state, State::Active | State::Embargoed)
+}
+
+impl Kept for SimilarityHash {
+    fn keep(&self, out: &mut Vec<u8>) {
+        self.kind().keep(out);
+        self.value().keep(out);
+    }
+
+    fn take(rest: &mut &[u8]) -> Option<SimilarityHash> {
+        let (kind, value) = (Kind::take(rest)?, String::take(rest)?);
+        match kind {
+            Kind::Pdq => PdqHash::parse(&value).map(SimilarityHash::Pdq),
+            Kind::Tlsh => TlshHash::parse(&value).map(SimilarityHash::Tlsh),
+            _ => None,
+        }
+    }
+}
+
+/// Kept as the hashes that it holds; the index of them is built again.
+impl Kept for NearHashes {
+    fn keep(&self, out: &mut Vec<u8>) {
+        let NearHashes { index } = self;
+        let mut held: Vec<(RecordIndex, SimilarityHash)> = index.held().collect();
+        held.sort_unstable();
+        held.keep(out);
+    }
+
+    fn take(rest: &mut &[u8]) -> Option<NearHashes> {
+        let mut index = SimilarityIndex::default();
+        for (record, hash) in Vec::<(RecordIndex, SimilarityHash)>::take(rest)? {
+            index.insert(record, &hash);
+        }
+        Some(NearHashes { index })
+    }
 }

@@ -20,7 +20,29 @@ impl Default for Numbers {
     }
 }
 
+/// Hashes that are computed ahead of being put in, when an index of many is made at once.
+const AHEAD: usize = 1 << 20;
+
 impl Numbers {
+    /// The index of many numbers, about `count` of them, each given with its hash and none twice. It takes a part at a time: what a
+    /// part takes stays in the processor's cache meanwhile, which random places of the whole index do not.
+    pub fn of(count: usize, hashed: impl Iterator<Item = (u64, u32)>, hash_of: impl Fn(u32) -> u64) -> Numbers {
+        let mut parts: Box<[HashTable<u32>]> = (0..PARTS).map(|_| HashTable::with_capacity(count / PARTS)).collect();
+        let mut ahead: Vec<Vec<(u64, u32)>> = vec![Vec::new(); PARTS];
+        let mut hashed = hashed.peekable();
+        while hashed.peek().is_some() {
+            for (hash, number) in hashed.by_ref().take(AHEAD) {
+                ahead[part(hash)].push((hash, number));
+            }
+            for (part, ahead) in parts.iter_mut().zip(&mut ahead) {
+                for (hash, number) in ahead.drain(..) {
+                    part.insert_unique(hash, number, |number| hash_of(*number));
+                }
+            }
+        }
+        Numbers { parts }
+    }
+
     /// The number under `hash` for which `is` holds.
     pub fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
         self.parts[part(hash)].find(hash, |number| is(*number)).copied()

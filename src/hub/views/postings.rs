@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::kept::kept_newtypes;
+
 /// Touches of one set of facets, oldest first.
 #[derive(Default)]
 pub struct Postings(Vec<u32>);
@@ -32,6 +34,8 @@ impl Postings {
         &self.0[from..to]
     }
 }
+
+kept_newtypes!(Postings);
 
 #[cfg(test)]
 mod tests {

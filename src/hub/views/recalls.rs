@@ -9,6 +9,7 @@ use crate::domain::indicator::State;
 
 use super::at_hand::AtHand;
 use super::indicators::{Indicators, Record, RecordIndex};
+use super::kept::kept;
 use super::roster::Roster;
 use super::sight::Sight;
 
@@ -114,4 +115,9 @@ fn is_lost(indicators: &Indicators, roster: &Roster, record: Record<'_>, touch: 
 
 fn since(recalled: &[Recalled], touch: u32) -> &[Recalled] {
     &recalled[recalled.partition_point(|one| one.touch < touch)..]
+}
+
+kept! {
+    Recalls { all, by_publisher }
+    Recalled { touch, at, is_retraction }
 }

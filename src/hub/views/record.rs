@@ -5,6 +5,7 @@ use crate::domain::indicator::{Confidence, State};
 use crate::log::bodies::BodyNumber;
 
 use super::facets::FacetsNumber;
+use super::kept::{kept, kept_newtypes};
 
 /// Index of a record.
 pub type RecordIndex = u32;
@@ -121,4 +122,10 @@ impl<'a> Record<'a> {
         let end = self.versions().take_while(over).last()?;
         Some((self.at(end.ordinal)?, end))
     }
+}
+
+kept_newtypes!(BodySize);
+kept! {
+    Row { id, observable, next_of_observable, current }
+    Version { ordinal, revision, facets, body, body_size, confidence, state, independent, has_older }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::indicators::RecordIndex;
+use super::kept::Kept;
 
 /// Request ids remembered per member; older ones are recognised by their content only.
 pub const REQUESTS_REMEMBERED_MAX: usize = 65_536;
@@ -78,6 +79,31 @@ impl Requests {
 
     fn index(&self, place: u32) -> usize {
         place.wrapping_sub(self.first) as usize
+    }
+}
+
+/// Kept as what was answered, oldest first.
+impl Kept for Requests {
+    fn keep(&self, out: &mut Vec<u8>) {
+        let Requests {
+            answered,
+            first: _,
+            places: _,
+            keys: _,
+        } = self;
+        (answered.len() as u32).keep(out);
+        for Answered { hash: _, id, outcome } in answered {
+            String::from(&**id).keep(out);
+            outcome.keep(out);
+        }
+    }
+
+    fn take(rest: &mut &[u8]) -> Option<Requests> {
+        let mut requests = Requests::default();
+        for (id, outcome) in Vec::<(Box<str>, RequestOutcome)>::take(rest)? {
+            requests.remember(&id.into(), outcome);
+        }
+        Some(requests)
     }
 }
 

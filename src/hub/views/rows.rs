@@ -2,7 +2,7 @@
 //! twice while it moves them, and up to half of it would lie empty afterwards; at ten million indicators both show.
 
 /// Elements of one chunk.
-const CHUNK_ROWS: usize = 1 << 14;
+pub const CHUNK_ROWS: usize = 1 << 14;
 
 /// A list in chunks of one size. The first chunk grows as a `Vec` does, so that a small list stays small.
 pub struct Rows<T> {
@@ -22,6 +22,29 @@ impl<T> Rows<T> {
             None => 0,
             Some((last, full)) => full.len() * CHUNK_ROWS + last.len(),
         }
+    }
+
+    /// All of them, in chunks of one size but for the last.
+    pub fn chunks(&self) -> impl ExactSizeIterator<Item = &[T]> {
+        self.chunks.iter().map(Vec::as_slice)
+    }
+
+    /// The list of which these are the chunks; none where they are of other sizes.
+    pub fn of_chunks(mut chunks: Vec<Vec<T>>) -> Option<Rows<T>> {
+        if let Some((last, full)) = chunks.split_last_mut() {
+            if full.iter().any(|chunk| chunk.len() != CHUNK_ROWS) || !(1..=CHUNK_ROWS).contains(&last.len()) {
+                return None;
+            }
+            if !full.is_empty() {
+                last.reserve_exact(CHUNK_ROWS - last.len());
+            }
+        }
+        Some(Rows { chunks })
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
     }
 
     /// Adds one, and gives its place.

@@ -3,6 +3,8 @@
 
 use crate::domain::id::RunId;
 
+use super::kept::kept_newtypes;
+
 /// The view.
 #[derive(Default)]
 pub struct Runs(Vec<(u32, RunId)>);
@@ -20,6 +22,8 @@ impl Runs {
         after.checked_sub(1).map(|last| self.0[last].1).unwrap_or_default()
     }
 }
+
+kept_newtypes!(Runs);
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use crate::domain::assessment::Assessment;
 use crate::domain::id::{MemberId, Timestamp};
 
 use super::indicators::RecordIndex;
+use super::kept::kept;
 
 /// One crossing of an indicator from a member that is no government to one that is.
 #[derive(Clone, Copy, Debug)]
@@ -58,4 +59,9 @@ impl Sharing {
         self.disclosures
             .extend(fresh.map(|record| Disclosure { record, agency, at }));
     }
+}
+
+kept! {
+    Sharing { assessments, disclosed, disclosures }
+    Disclosure { record, agency, at }
 }

@@ -8,6 +8,7 @@ use crate::domain::policy;
 
 use super::at_hand::AtHand;
 use super::indicators::{Indicators, Record, Version};
+use super::kept::kept;
 use super::roster::MemberRecord;
 
 /// Moments of the fold, both ends included.
@@ -28,6 +29,10 @@ impl Span {
         };
         (span.from <= span.to).then_some(span)
     }
+}
+
+kept! {
+    Span { from, to }
 }
 
 /// One member's eyes.

@@ -4,6 +4,8 @@ use crate::domain::id::MemberId;
 use crate::hub::given::GivenMap;
 use crate::log::entry::Event;
 
+use super::kept::{kept, kept_newtypes};
+
 /// What one member stores.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stored {
@@ -34,4 +36,9 @@ impl Storage {
         sum.indicators += new;
         sum.bytes += stored.body.len() as u64;
     }
+}
+
+kept_newtypes!(Storage);
+kept! {
+    Stored { indicators, bytes }
 }

@@ -16,6 +16,7 @@ use super::at_hand::AtHand;
 use super::confirmed::Confirmed;
 use super::holding::{CONFIRMATIONS_MAX, Confirmation, Holding};
 use super::indicators::{Indicators, Record};
+use super::kept::{Kept, kept};
 use super::recalls::Recalls;
 use super::roster::Roster;
 use super::sight::{Sight, Span};
@@ -370,4 +371,49 @@ fn read_filter(text: &str) -> Filter {
         tracing::error!(%error, "the filter of a durable subscription cannot be read");
         Filter::default()
     })
+}
+
+kept! {
+    Key { member, agent, name }
+    Subscriptions { present, dropped }
+}
+
+/// The filter is read from its expression again.
+impl Kept for SubscriptionRecord {
+    fn keep(&self, out: &mut Vec<u8>) {
+        let SubscriptionRecord {
+            filter_text,
+            filter: _,
+            changed_at,
+            dropped_at,
+            held,
+            further,
+            open_since,
+            confirmations,
+            proofs,
+        } = self;
+        filter_text.keep(out);
+        changed_at.keep(out);
+        dropped_at.keep(out);
+        held.keep(out);
+        further.keep(out);
+        open_since.keep(out);
+        confirmations.keep(out);
+        proofs.keep(out);
+    }
+
+    fn take(rest: &mut &[u8]) -> Option<SubscriptionRecord> {
+        let filter_text = String::take(rest)?;
+        Some(SubscriptionRecord {
+            filter: read_filter(&filter_text),
+            filter_text,
+            changed_at: Kept::take(rest)?,
+            dropped_at: Kept::take(rest)?,
+            held: Kept::take(rest)?,
+            further: Kept::take(rest)?,
+            open_since: Kept::take(rest)?,
+            confirmations: Kept::take(rest)?,
+            proofs: Kept::take(rest)?,
+        })
+    }
 }

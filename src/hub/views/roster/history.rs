@@ -8,6 +8,8 @@ use crate::domain::id::{GroupId, MemberId, Seq, Timestamp};
 use crate::domain::member::{MemberKind, Name, Roles, Standing};
 use crate::log::entry::{Actor, Event};
 
+use super::super::kept::{kept, kept_variants};
+
 /// Events kept per member, and as many deliberations about it; older ones are in the log alone.
 pub const EVENTS_PER_MEMBER_MAX: usize = 1_000;
 
@@ -137,4 +139,27 @@ pub fn happening(event: &Event) -> Option<Happening> {
         Event::AgentRevoked { agent, reason, .. } => Happening::AgentRevoked(agent.clone(), reason.as_str().into()),
         _ => return None,
     })
+}
+
+kept! {
+    History { told, deliberations }
+    MemberEvent { seq, at, actor, happening }
+}
+kept_variants! {
+    Happening {
+        1 => Admitted { 0: name, 1: kind },
+        2 => Renamed { 0: name },
+        3 => Suspended { 0: reason },
+        4 => Resumed {},
+        5 => Removed { 0: reason },
+        6 => GroupJoined { 0: group },
+        7 => GroupLeft { 0: group },
+        8 => Invited { 0: agent, 1: roles },
+        9 => CertificateIssued { 0: agent },
+        10 => AgentRevoked { 0: agent, 1: reason },
+        11 => ChangeProposed { 0: summary },
+        12 => ChangeApproved { 0: summary },
+        13 => ChangeRejected { 0: summary },
+        14 => OtherCertificatesEnded { 0: agent },
+    }
 }

@@ -8,6 +8,7 @@ use crate::domain::id::{ChangeId, MemberId, Timestamp};
 use crate::domain::member::{Role, Roles, Standing};
 use crate::log::entry::{Actor, Event};
 
+use super::super::kept::{kept, kept_newtypes};
 use super::{AgentRecord, MemberRecord, Roster};
 
 /// How long an admin who was shut out by another still counts towards the two-person rule, in seconds: a week.
@@ -186,6 +187,11 @@ fn counts(member: &MemberRecord, agent: &AgentRecord, now: Timestamp) -> bool {
     };
     // Whoever could not act any more by then was not shut out.
     agent.expires_at > shut_out_at && shut_out_at.plus_secs(SHUT_OUT_COUNTS_SECS) > now
+}
+
+kept_newtypes!(Pending);
+kept! {
+    PendingRecord { id, event, summary, author, asked_at, expires_at, seq }
 }
 
 #[cfg(test)]
