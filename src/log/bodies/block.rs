@@ -1,14 +1,14 @@
 //! The bytes of one block of the body store. It knows nothing of files, and it never guesses: bytes that are not exactly the
 //! block that was asked for are refused. `docs/storage-format.md` is the specification.
 //!
-//! A block stays packed in memory as well, and gives out each body by itself: the first is the dictionary of all others, so nothing
-//! but the one that is asked for is unpacked.
+//! Each body is unpacked by itself: the first is the dictionary of all others.
 
 use bytes::Bytes;
 use lz4_flex::block::{compress_into_with_dict, decompress_into_with_dict, get_maximum_output_size};
 
 use super::super::batch::ENTRY_BYTES_MAX;
 use super::super::fields::Fields;
+use super::unpacked::Unpacked;
 
 /// Bodies in a block. Fewer pack worse, and more take longer to be read and checked for one (`docs/decisions/0019-each-body-by-itself.md`).
 pub(super) const BLOCK_BODIES: usize = 8;
@@ -31,7 +31,7 @@ const DICTIONARY_BYTES_MAX: usize = 32 << 10;
 /// A shorter one holds no match, and the crate that packs does not look for that case.
 const DICTIONARY_BYTES_MIN: usize = 4;
 
-/// Consecutive bodies, packed: one allocation, which everybody who reads one of them shares.
+/// Consecutive bodies, packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Block {
     /// As on disk, and checked.
@@ -169,11 +169,6 @@ impl Block {
         &self.bytes
     }
 
-    /// What it takes of memory.
-    pub(super) fn cost_bytes(&self) -> usize {
-        self.bytes.len() + size_of::<Block>()
-    }
-
     /// The length of the body at `place`, unpacked; none where there is no such place.
     pub(super) fn body_bytes(&self, place: usize) -> Option<usize> {
         let (_, start) = self.start(place)?;
@@ -181,11 +176,18 @@ impl Block {
         end.checked_sub(start)
     }
 
-    /// The body at `place`.
-    pub(super) fn body(&self, place: usize) -> Result<Bytes, BlockError> {
-        let mut body = vec![0; self.body_bytes(place).ok_or(BlockError::Lengths)?];
-        self.unpack(place, &mut body)?;
-        Ok(body.into())
+    /// All bodies.
+    pub(super) fn unpack_all(&self) -> Result<Unpacked, BlockError> {
+        let ends = std::array::from_fn(|place| self.end(place).map_or(0, |(_, end)| end as u32));
+        let mut bodies = vec![0; ends[BLOCK_BODIES - 1] as usize];
+        let mut rest = &mut bodies[..];
+        for place in 0..BLOCK_BODIES {
+            let length = self.body_bytes(place).ok_or(BlockError::Lengths)?;
+            let (body, after) = rest.split_at_mut_checked(length).ok_or(BlockError::Lengths)?;
+            self.unpack(place, body)?;
+            rest = after;
+        }
+        Ok(Unpacked::new(bodies.into(), ends))
     }
 
     /// Unpacks the body at `place` into a room of exactly its length.
@@ -270,14 +272,15 @@ mod tests {
     }
 
     fn bodies(block: &Block) -> Vec<Bytes> {
-        (0..BLOCK_BODIES).map(|place| block.body(place).unwrap()).collect()
+        let unpacked = block.unpack_all().unwrap();
+        assert_eq!(unpacked.body(BLOCK_BODIES), None);
+        (0..BLOCK_BODIES).map(|place| unpacked.body(place).unwrap()).collect()
     }
 
     #[test]
     fn bodies_come_back_as_they_were_packed() {
         let (block, bytes, crc) = packed();
         assert_eq!(bodies(&block), sample());
-        assert!(block.body(BLOCK_BODIES).is_err());
         let read = check(7, crc, &bytes).unwrap();
         assert_eq!(bodies(&read), sample());
         let raw_bytes: usize = sample().iter().map(Bytes::len).sum();
@@ -344,7 +347,12 @@ mod tests {
             let crc = crc32fast::hash(&bytes[4..]);
             bytes[..4].copy_from_slice(&crc.to_le_bytes());
             match check(7, crc, &bytes) {
-                Ok(block) => refused += (0..BLOCK_BODIES).filter(|place| block.body(*place).is_err()).count(),
+                Ok(block) => {
+                    let unpack = |place| block.unpack(place, &mut vec![0; block.body_bytes(place).unwrap()]);
+                    let bad = (0..BLOCK_BODIES).filter(|place| unpack(*place).is_err()).count();
+                    assert_eq!(block.unpack_all().is_err(), bad > 0);
+                    refused += bad;
+                }
                 Err(_) => refused += 1,
             }
         }

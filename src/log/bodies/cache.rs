@@ -1,9 +1,9 @@
-//! Packed blocks, as many as fit into a number of bytes. A block that was asked for again since it came is spared once when
+//! Unpacked blocks, as many as fit into a number of bytes. A block that was asked for again since it came is spared once when
 //! room is made, so that one reader who walks through everything does not drive out what many ask for.
 
 use std::collections::{HashMap, VecDeque};
 
-use super::block::Block;
+use super::unpacked::Unpacked;
 
 /// What the table and the queue take for a block besides its bytes.
 const SLOT_BYTES: usize = 64;
@@ -20,7 +20,7 @@ pub(super) struct Cache {
 
 #[derive(Debug)]
 struct Slot {
-    block: Block,
+    block: Unpacked,
     is_used: bool,
 }
 
@@ -35,14 +35,14 @@ impl Cache {
     }
 
     /// A block, if it is here.
-    pub(super) fn find(&mut self, number: u32) -> Option<&Block> {
+    pub(super) fn find(&mut self, number: u32) -> Option<&Unpacked> {
         let slot = self.blocks.get_mut(&number)?;
         slot.is_used = true;
         Some(&slot.block)
     }
 
     /// Keeps a block. One that is here already stays.
-    pub(super) fn insert(&mut self, number: u32, block: Block) {
+    pub(super) fn insert(&mut self, number: u32, block: Unpacked) {
         let cost = block.cost_bytes() + SLOT_BYTES;
         if cost > self.bytes_max || self.blocks.contains_key(&number) {
             return;
@@ -78,8 +78,8 @@ mod tests {
     use super::super::block::BLOCK_BODIES;
     use super::*;
 
-    fn block(byte: u8) -> Block {
-        Block::pack(0, &vec![Bytes::from(vec![byte; 100]); BLOCK_BODIES])
+    fn block(byte: u8) -> Unpacked {
+        Unpacked::of(&vec![Bytes::from(vec![byte; 100]); BLOCK_BODIES])
     }
 
     fn cost() -> usize {

@@ -17,6 +17,7 @@ mod index;
 mod packed;
 mod reader;
 mod shared;
+mod unpacked;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -100,7 +100,9 @@ impl BodyReader {
             let block = Block::check(*number, span.crc, bytes.split_to(span.bytes as usize));
             let block = block.map_err(|error| self.damaged(*number, error.to_string()))?;
             if run.len() == 1 {
-                self.shared.keep(*number, &block);
+                let unpacked = block.unpack_all();
+                let unpacked = unpacked.map_err(|error| self.damaged(*number, error.to_string()))?;
+                self.shared.keep(*number, unpacked);
             }
             read.push((*number, block));
         }

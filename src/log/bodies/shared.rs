@@ -11,11 +11,11 @@ use bytes::Bytes;
 
 use super::super::error::{DiskError, OnDisk};
 use super::super::fields::Fields;
-use super::block::{BLOCK_BODIES, Block};
+use super::block::BLOCK_BODIES;
 use super::cache::Cache;
 use super::file;
 use super::index::{Index, Span};
-use super::packed::Packed;
+use super::unpacked::Unpacked;
 use super::{BACKLOG_BYTES_MAX, BodiesOptions, BodyNumber};
 
 pub(super) struct Shared {
@@ -172,7 +172,7 @@ impl Shared {
     }
 
     /// Notes that a block is in the file. One that was just written is kept: what is new is asked for.
-    pub(super) fn written(&self, number: u32, block: Option<Block>, span: Span) {
+    pub(super) fn written(&self, number: u32, block: Option<Unpacked>, span: Span) {
         // Before it counts as written: what is neither waiting nor here is read from the disk.
         if let Some(block) = block {
             self.cache().insert(number, block);
@@ -246,23 +246,22 @@ impl Shared {
             let state = self.state();
             numbers.iter().map(|number| state.unwritten(*number).cloned()).collect()
         };
-        let mut packed = Packed::default();
         let mut cache = self.cache();
-        let mut absent = None;
-        for (at, number) in numbers.iter().enumerate().filter(|(at, _)| found[*at].is_none()) {
-            let (block, place) = split(*number);
-            if absent == Some(block) {
+        let mut rest = &mut found[..];
+        // Bodies of one block mostly come one after another: it is looked for once.
+        for together in numbers.chunk_by(|one, next| split(*one).0 == split(*next).0) {
+            let (here, after) = rest.split_at_mut(together.len());
+            rest = after;
+            if here.iter().all(Option::is_some) {
                 continue;
             }
-            packed.add(at, (block, place), || {
-                let here = cache.find(block).cloned();
-                absent = here.is_none().then_some(block);
-                here
-            });
+            let Some(block) = cache.find(split(together[0]).0) else {
+                continue;
+            };
+            for (body, number) in here.iter_mut().zip(together) {
+                *body = body.take().or_else(|| block.body(split(*number).1));
+            }
         }
-        drop(cache);
-        // A block that cannot be unpacked is not at hand: who reads it from the disk is told why.
-        let _ = packed.unpack(&mut found);
         found
     }
 
@@ -272,8 +271,7 @@ impl Shared {
             return Some(body.clone());
         }
         let (block, place) = split(number);
-        let block = self.cache().find(block)?.clone();
-        block.body(place).ok()
+        self.cache().find(block)?.body(place)
     }
 
     /// Where blocks lie; none for a number that is not in the file.
@@ -283,8 +281,8 @@ impl Shared {
     }
 
     /// Keeps a block that was read.
-    pub(super) fn keep(&self, number: u32, block: &Block) {
-        self.cache().insert(number, block.clone());
+    pub(super) fn keep(&self, number: u32, block: Unpacked) {
+        self.cache().insert(number, block);
     }
 
     /// Sees to it that the next start makes the file anew.

@@ -12,6 +12,7 @@ use super::block::{Block, Header, Raw};
 use super::file::{self, LeftOver};
 use super::index::Span;
 use super::shared::Shared;
+use super::unpacked::Unpacked;
 
 /// How often a block that could not be written is tried again.
 pub(super) const RETRY_EVERY: Duration = Duration::from_secs(2);
@@ -50,8 +51,8 @@ impl Writer {
         }
     }
 
-    /// Brings bodies into the file as a block, or finds them there. Gives the block if it was written.
-    fn write(&mut self, number: u32, bodies: &[Bytes]) -> Result<(Option<Block>, Span), DiskError> {
+    /// Brings bodies into the file as a block, or finds them there. Gives it unpacked if it was written.
+    fn write(&mut self, number: u32, bodies: &[Bytes]) -> Result<(Option<Unpacked>, Span), DiskError> {
         let path = &self.shared.path;
         let file = self.shared.file()?;
         let at = self.shared.end();
@@ -72,7 +73,7 @@ impl Writer {
             bytes: block.bytes().len() as u32,
             crc: Header::read(block.bytes()).map_or(0, |header| header.crc),
         };
-        Ok((Some(block), span))
+        Ok((Some(Unpacked::of(bodies)), span))
     }
 }
 
