@@ -49,7 +49,7 @@ pub struct BodiesOptions {
 
 impl Default for BodiesOptions {
     fn default() -> BodiesOptions {
-        BodiesOptions { cache_bytes: 64 << 20 }
+        BodiesOptions { cache_bytes: 128 << 20 }
     }
 }
 
