@@ -7,9 +7,10 @@ mod hub_support;
 use std::fs;
 
 use clearinghouse::domain::handling::Tlp;
-use clearinghouse::domain::id::IndicatorId;
+use clearinghouse::domain::id::{IndicatorId, Timestamp};
 use clearinghouse::domain::member::{MemberKind, Role, Roles};
 use clearinghouse::hub::Caller;
+use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::publish::Outcome;
 use hub_support::drafts::{self, Rules};
 use hub_support::{TestHub, runtime};
@@ -108,6 +109,50 @@ fn a_start_after_a_clean_stop_folds_nothing_and_one_after_a_crash_folds_the_rest
     scene.publish(1);
     scene.hub.restart_every_way(&mut None);
     scene.check();
+}
+
+/// Whether a member sees an indicator.
+fn sees(hub: &TestHub, caller: &Caller, id: IndicatorId) -> bool {
+    match runtime().block_on(hub.hub().indicator(caller, id)) {
+        Ok(_) => true,
+        Err(HubError::NotFound { .. }) => false,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn what_is_due_after_a_start_from_the_snapshot_comes_about() {
+    let mut hub = TestHub::new();
+    let publisher = runtime().block_on(hub.member("Publisher", MemberKind::Platform));
+    let reader = runtime().block_on(hub.member("Reader", MemberKind::Research));
+    let after_secs = |seconds: i64| Timestamp(hub.clock().now().0 + seconds * 1_000_000);
+    let embargoed = Rules {
+        embargo: Some((after_secs(100), Vec::new())),
+        expires_at: Some(after_secs(300)),
+        ..Rules::open(Tlp::Green)
+    };
+    let passing = Rules {
+        expires_at: Some(after_secs(200)),
+        ..Rules::open(Tlp::Green)
+    };
+    let items = [("embargoed.example.com", embargoed), ("passing.example.com", passing)];
+    let items = items.into_iter().map(|(value, rules)| {
+        let handling = rules.handling().unwrap();
+        Ok(drafts::item(drafts::content(value, handling)))
+    });
+    let items: Vec<_> = items.collect();
+    let outcomes = runtime().block_on(hub.hub().publish(&publisher, items));
+    let ids = outcomes.unwrap().into_iter().map(|outcome| match outcome {
+        Outcome::Accepted { id, .. } => id,
+        other => panic!("{other:?}"),
+    });
+    let ids: Vec<_> = ids.collect();
+    for expected in [[false, true], [true, true], [true, false], [false, false]] {
+        hub.restart();
+        assert_eq!(hub.hub().entries_folded(), 0);
+        assert_eq!([0, 1].map(|place| sees(&hub, &reader, ids[place])), expected);
+        runtime().block_on(hub.pass_secs(100));
+    }
 }
 
 #[test]

@@ -203,6 +203,19 @@ mod tests {
     }
 
     #[test]
+    fn a_request_id_is_of_its_own_item_alone() {
+        let mut drafts = Drafts::default();
+        for request_id in ["a long one", "", "short", "", ""] {
+            let request_id = request_id.to_owned();
+            let item = wire::PublishItem {
+                request_id: request_id.clone(),
+                draft: Some(full()),
+            };
+            assert_eq!(*drafts.item(&item.encode_to_vec()).unwrap().request_id, *request_id);
+        }
+    }
+
+    #[test]
     fn items_of_one_report_share_it() {
         let mut drafts = Drafts::default();
         let mut other = full();

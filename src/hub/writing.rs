@@ -274,7 +274,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::handling::{Audience, Handling, Tlp};
     use crate::domain::id::Timestamp;
+    use crate::domain::indicator::{Targets, Text};
+    use crate::domain::subscription::SubscriptionName;
     use crate::hub::views::Views;
     use crate::log::entry::Event;
 
@@ -345,6 +348,52 @@ mod tests {
             let next = write(&queue, &mut company);
             assert_eq!((added(&next, FLOODER), added(&next, HONEST)), (SHARE_ITEMS_MAX, 1));
         }
+    }
+
+    #[test]
+    fn a_write_knows_nothing_of_the_one_before() {
+        let (member, id) = (MemberId(Uuid::from_u128(1)), IndicatorId(Uuid::from_u128(2)));
+        let mut writing = Writing::default();
+        let Writing {
+            staged,
+            completions,
+            added,
+        } = &mut writing;
+        staged.push(entry());
+        let report = Report {
+            campaign: Text::default(),
+            attribution: Text::default(),
+            ttps: Vec::new(),
+            targets: Targets::default(),
+            tags: Vec::new(),
+            handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
+        };
+        let publication = (member, ObservableId(Uuid::from_u128(3)), CampaignOf(report.into()));
+        staged.publications.insert(publication, id);
+        staged.requests.insert((member, "once".into()), (id, 1));
+        staged.touched.insert(id);
+        staged.subscriptions.insert(Key {
+            member,
+            agent: "agent".parse().unwrap(),
+            name: SubscriptionName::parse("name", "name").unwrap(),
+        });
+        staged.recalled.insert(member, 1);
+        staged.stored.insert(member, Stored::default());
+        staged.closed = true;
+        staged.room.items = 1;
+        completions.push(Box::new(|_, _| {}));
+        added.insert(HONEST, Room::default());
+        writing.clear();
+        let Writing {
+            staged,
+            completions,
+            added,
+        } = &writing;
+        assert!(completions.is_empty() && added.is_empty());
+        assert!(staged.entries.is_empty() && staged.salted.is_empty() && staged.touched.is_empty());
+        assert!(staged.publications.is_empty() && staged.requests.is_empty() && staged.subscriptions.is_empty());
+        assert!(staged.recalled.is_empty() && staged.stored.is_empty());
+        assert_eq!((staged.bytes, staged.closed, staged.room.items), (0, false, 0));
     }
 
     #[test]

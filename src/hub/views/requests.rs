@@ -139,6 +139,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_kept_is_forgotten_in_the_same_order() {
+        let mut requests = Requests::default();
+        for number in 0..REQUESTS_REMEMBERED_MAX {
+            requests.remember(&id(number), (number as u32, 1));
+        }
+        let mut kept = Vec::new();
+        requests.keep(&mut kept);
+        let mut taken = Requests::take(&mut &kept[..]).unwrap();
+        assert_eq!(taken.find(&id(0)), Some((0, 1)));
+        taken.remember(&id(REQUESTS_REMEMBERED_MAX), (7, 1));
+        assert_eq!((taken.find(&id(0)), taken.find(&id(1))), (None, Some((1, 1))));
+        assert_eq!(taken.answered.len(), REQUESTS_REMEMBERED_MAX);
+    }
+
+    #[test]
     fn one_id_has_one_outcome_the_last() {
         let mut requests = Requests::default();
         requests.remember(&id(1), (7, 1));
