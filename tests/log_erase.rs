@@ -6,13 +6,17 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use bytes::Bytes;
 use clearinghouse::domain::id::Seq;
 use clearinghouse::log::merkle::{self, Hash};
 use clearinghouse::log::{EraseError, Erasure, Head, Log, LogReader, OpenError, Record, verify};
 use support::{entry, fill, small_epochs};
 
+const PATIENCE: Duration = Duration::from_secs(60);
 const EPOCH_ENTRIES: u64 = 300;
 const ENTRIES: u64 = 1_000;
 /// Of the first two epochs; the fourth still grows.
@@ -24,6 +28,19 @@ fn third(seq: &u64) -> bool {
 
 fn chosen(below: u64) -> BTreeSet<Seq> {
     (0..below).filter(third).map(Seq).collect()
+}
+
+/// Of every second entry that is erased something is left.
+fn rest(seq: Seq) -> Bytes {
+    match seq.0.is_multiple_of(2) {
+        true => Bytes::from(format!("left of {seq}")),
+        false => Bytes::new(),
+    }
+}
+
+fn leave(seq: Seq, bytes: &Bytes) -> Option<Bytes> {
+    assert_eq!(*bytes, entry(seq.0));
+    Some(rest(seq))
 }
 
 fn new_log(dir: &Path) -> Log {
@@ -46,9 +63,24 @@ fn check(reader: &LogReader, head: &Head, commitments: &[Hash], erased: &BTreeSe
         kept.map(|seq| (seq, entry(seq.0))).eq(page),
         "what was not erased is there, and nothing else"
     );
+    let mut replayed = Vec::new();
+    let replay = reader.replay(Seq(0), Seq(head.size), &mut |seq, bytes| {
+        let due = match erased.contains(&seq) {
+            true => rest(seq),
+            false => entry(seq.0),
+        };
+        assert_eq!(*bytes, due, "{seq}");
+        replayed.push(seq);
+        ControlFlow::Continue(())
+    });
+    replay.unwrap();
+    assert!(replayed.into_iter().eq((0..head.size).map(Seq)), "each is folded");
     for (seq, commitment) in (0..).map(Seq).zip(commitments) {
         let record = reader.record(seq).unwrap();
-        assert_eq!(matches!(record, Record::Erased { .. }), erased.contains(&seq), "{seq}");
+        match &record {
+            Record::Erased { rest: left, .. } => assert!(erased.contains(&seq) && *left == rest(seq), "{seq}"),
+            Record::Whole { .. } => assert!(!erased.contains(&seq), "{seq}"),
+        }
         assert_eq!(record.commitment(), *commitment);
         let path = reader.inclusion_proof(seq, head.size).unwrap();
         let leaf = merkle::leaf_hash(commitment);
@@ -97,14 +129,15 @@ fn erased_entries_are_gone_and_every_proof_still_verifies() {
     log = Log::open(dir.path(), small_epochs(EPOCH_ENTRIES)).unwrap();
     let growing = (ENTRIES - 1) / EPOCH_ENTRIES * EPOCH_ENTRIES;
     let all = chosen(ENTRIES);
-    let erasure = log.eraser().erase(&chosen(SEALED)).unwrap();
+    let erasure = log.eraser().erase(&chosen(SEALED), &mut leave).unwrap();
     let expected = Erasure {
         entries_erased: SEALED.div_ceil(3),
         entries_growing: 0,
+        bytes_returned: erasure.bytes_returned,
     };
     assert_eq!(erasure, expected);
     check(&log.reader(), &head, &before, &chosen(SEALED));
-    let again = log.eraser().erase(&all).unwrap();
+    let again = log.eraser().erase(&all, &mut leave).unwrap();
     assert_eq!(again.entries_growing, (growing..ENTRIES).filter(third).count() as u64);
     let erased = chosen(growing);
     check(&log.reader(), &head, &before, &erased);
@@ -149,7 +182,7 @@ fn a_crash_at_any_step_leaves_the_log_before_or_after_it() {
     log.close().unwrap();
     copy(&before, &after);
     let log = Log::open(&after, small_epochs(EPOCH_ENTRIES)).unwrap();
-    log.eraser().erase(&chosen(EPOCH_ENTRIES)).unwrap();
+    log.eraser().erase(&chosen(EPOCH_ENTRIES), &mut leave).unwrap();
     log.close().unwrap();
 
     let epoch = "epochs/00000000000000000000";
@@ -235,7 +268,7 @@ fn reading_goes_on_while_entries_are_erased() {
     let (reader, eraser) = (log.reader(), log.eraser());
     let erasing = std::thread::spawn(move || {
         for step in 1..=6 {
-            eraser.erase(&chosen(step * 100)).unwrap();
+            eraser.erase(&chosen(step * 100), &mut leave).unwrap();
         }
     });
     while !erasing.is_finished() {
@@ -249,11 +282,77 @@ fn reading_goes_on_while_entries_are_erased() {
 }
 
 #[test]
+fn an_entry_that_must_stay_keeps_its_whole_epoch_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    new_log(dir.path()).close().unwrap();
+    let log = Log::open(dir.path(), small_epochs(EPOCH_ENTRIES)).unwrap();
+    let refused = log.eraser().erase(&chosen(EPOCH_ENTRIES), &mut |seq, bytes| {
+        leave(seq, bytes).filter(|_| seq != Seq(150))
+    });
+    assert!(
+        matches!(refused, Err(EraseError::Kept { seq: Seq(150) })),
+        "{refused:?}"
+    );
+    let page = log.reader().read(Seq(0), 300, usize::MAX).unwrap();
+    assert!(page.into_iter().eq((0..300).map(|seq| (Seq(seq), entry(seq)))));
+    log.close().unwrap();
+    assert_eq!(verify(dir.path()).unwrap().entries_erased, 0);
+}
+
+#[test]
+fn an_epoch_that_is_ended_early_can_be_erased_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::create(dir.path(), small_epochs(EPOCH_ENTRIES)).unwrap();
+    log.end_epoch();
+    assert!(log.eraser().sealed().unwrap().is_empty(), "there is nothing to seal");
+    fill(&mut log, 100, 50);
+    let (head, before) = (log.head(), commitments(&log.reader()));
+    assert_eq!(
+        log.eraser().erase(&chosen(100), &mut leave).unwrap().entries_growing,
+        34
+    );
+    log.end_epoch();
+    assert!(log.eraser().wait_until_sealed(PATIENCE));
+    assert_eq!(log.eraser().sealed().unwrap(), [Seq(0)..Seq(100)]);
+    assert_eq!(log.eraser().erase(&chosen(100), &mut leave).unwrap().entries_erased, 34);
+    check(&log.reader(), &head, &before, &chosen(100));
+    log.close().unwrap();
+    assert_eq!(verify(dir.path()).unwrap().entries_erased, 34);
+}
+
+#[test]
+fn space_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::create(dir.path(), small_epochs(EPOCH_ENTRIES)).unwrap();
+    // What cannot be packed, in more than one segment of the store.
+    let mut state = 1u64;
+    for _ in 0..EPOCH_ENTRIES {
+        let mut noise = Vec::with_capacity(100_000);
+        while noise.len() < 100_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            noise.extend_from_slice(&(state >> 16).to_le_bytes()[..6]);
+        }
+        log.append(&[noise.into()]).unwrap();
+    }
+    assert!(log.eraser().wait_until_sealed(PATIENCE));
+    let size = |dir: &Path| -> u64 { files(dir).iter().map(|file| fs::metadata(file).unwrap().len()).sum() };
+    let sealed = dir.path().join("epochs/00000000000000000000");
+    let before = size(&sealed);
+    let all = (0..EPOCH_ENTRIES).map(Seq).collect();
+    let erasure = log.eraser().erase(&all, &mut |_, _| Some(Bytes::new())).unwrap();
+    let after = size(&sealed);
+    assert!(before > 30 << 20, "{before} bytes were there");
+    assert!(after <= before / 2, "{before} bytes became {after}");
+    assert!(before - after >= erasure.bytes_returned && erasure.bytes_returned > 0);
+    log.close().unwrap();
+}
+
+#[test]
 fn a_closed_log_erases_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let log = new_log(dir.path());
     let eraser = log.eraser();
     log.close().unwrap();
-    assert!(matches!(eraser.erase(&chosen(10)), Err(EraseError::Closed)));
+    assert!(matches!(eraser.erase(&chosen(10), &mut leave), Err(EraseError::Closed)));
     assert_eq!(verify(dir.path()).unwrap().entries_erased, 0);
 }

@@ -188,7 +188,15 @@ impl Log {
     fn begin_epoch_if_full(&mut self) {
         let entries = self.head().size - self.growing.place.first.0;
         let bytes = self.growing.store.size_bytes().unwrap_or(u64::MAX);
-        if entries < self.options.epoch_entries_max && bytes < self.options.epoch_bytes_max {
+        if entries >= self.options.epoch_entries_max || bytes >= self.options.epoch_bytes_max {
+            self.end_epoch();
+        }
+    }
+
+    /// Begin another epoch and have the one before sealed, in the background, however few entries it has: what is in it can be
+    /// erased then. Nothing happens where it has none, or where there is no room.
+    pub fn end_epoch(&mut self) {
+        if self.stop.is_some() || self.head().size == self.growing.place.first.0 {
             return;
         }
         // Whatever comes of it, the append that came before is durable and stays acknowledged.

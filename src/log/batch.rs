@@ -16,13 +16,17 @@ pub const ENTRY_BYTES_MAX: usize = 128 * 1024;
 /// 17 of these still fit into a quarter of a segment, past which sled would write a blob file that power cuts tear.
 pub(super) const VALUE_BYTES_MAX: usize = 192 * 1024;
 
-/// The version written by this program.
+/// The version of values in which nothing is left of what was erased.
 const VERSION: u8 = 1;
+/// The version of the others.
+const VERSION_WITH_RESTS: u8 = 2;
 const HEADER_BYTES: usize = 56;
 const SALT_BYTES: usize = 32;
 const LENGTH_BYTES: usize = 4;
 /// In place of a length: the bytes were erased, and the commitment stands where the salt stood.
 const ERASED: u32 = u32::MAX;
+/// In a length, from version 2 on: the bytes are what is left of an entry that was erased.
+const ERASED_BIT: u32 = 1 << 31;
 const CODEC_STORED: u8 = 0;
 const CODEC_LZ4: u8 = 1;
 const CODEC_ZSTD: u8 = 2;
@@ -34,8 +38,8 @@ const ZSTD_LEVEL: i32 = 1;
 pub(super) enum Stored {
     /// An entry with its salt.
     Whole { salt: [u8; 32], bytes: Bytes },
-    /// Only the commitment is left.
-    Erased { commitment: Hash },
+    /// Its bytes and salt are gone. `rest` is what the hub left in their place, perhaps nothing; the commitment does not cover it.
+    Erased { commitment: Hash, rest: Bytes },
 }
 
 impl Stored {
@@ -46,7 +50,7 @@ impl Stored {
     pub(super) fn commitment(&self) -> Hash {
         match self {
             Stored::Whole { salt, bytes } => Sha256::new().chain_update(salt).chain_update(bytes).finalize().into(),
-            Stored::Erased { commitment } => *commitment,
+            Stored::Erased { commitment, .. } => *commitment,
         }
     }
 
@@ -57,7 +61,15 @@ impl Stored {
 
     /// How many bytes of `VALUE_BYTES_MAX` this entry takes.
     pub(super) fn cost_bytes(&self) -> usize {
-        Stored::OVERHEAD_BYTES + self.bytes().map_or(0, Bytes::len)
+        Stored::OVERHEAD_BYTES + self.content().len()
+    }
+
+    /// The bytes, or what is left of them.
+    pub(super) fn content(&self) -> &Bytes {
+        match self {
+            Stored::Whole { bytes, .. } => bytes,
+            Stored::Erased { rest, .. } => rest,
+        }
     }
 
     pub(super) fn bytes(&self) -> Option<&Bytes> {
@@ -137,7 +149,7 @@ impl Batch {
         out.clear();
         out.reserve(HEADER_BYTES + SALT_BYTES * self.entries.len() + payload.len());
         out.extend_from_slice(&[0; 4]);
-        out.push(VERSION);
+        out.push(self.version());
         out.push(codec);
         out.extend_from_slice(&self.values_after.to_le_bytes());
         out.extend_from_slice(&self.first.0.to_le_bytes());
@@ -147,7 +159,7 @@ impl Batch {
         for entry in &self.entries {
             match entry {
                 Stored::Whole { salt, .. } => out.extend_from_slice(salt),
-                Stored::Erased { commitment } => out.extend_from_slice(commitment),
+                Stored::Erased { commitment, .. } => out.extend_from_slice(commitment),
             }
         }
         out.extend_from_slice(payload);
@@ -156,7 +168,7 @@ impl Batch {
     }
 
     fn body_bytes(&self) -> usize {
-        let bytes = self.entries.iter().filter_map(Stored::bytes).map(Bytes::len);
+        let bytes = self.entries.iter().map(|entry| entry.content().len());
         LENGTH_BYTES * self.entries.len() + bytes.sum::<usize>()
     }
 
@@ -164,12 +176,26 @@ impl Batch {
     fn write_body(&self, body: &mut Vec<u8>) {
         body.clear();
         body.reserve(self.body_bytes());
+        let has_rests = self.version() == VERSION_WITH_RESTS;
         for entry in &self.entries {
-            let length = entry.bytes().map_or(ERASED, |bytes| bytes.len() as u32);
+            let length = match entry {
+                Stored::Whole { bytes, .. } => bytes.len() as u32,
+                Stored::Erased { rest, .. } if has_rests => ERASED_BIT | rest.len() as u32,
+                Stored::Erased { .. } => ERASED,
+            };
             body.extend_from_slice(&length.to_le_bytes());
         }
-        for bytes in self.entries.iter().filter_map(Stored::bytes) {
-            body.extend_from_slice(bytes);
+        for entry in &self.entries {
+            body.extend_from_slice(entry.content());
+        }
+    }
+
+    /// Older programs read the values that they can.
+    fn version(&self) -> u8 {
+        let is_rest = |entry: &Stored| matches!(entry, Stored::Erased { rest, .. } if !rest.is_empty());
+        match self.entries.iter().any(is_rest) {
+            true => VERSION_WITH_RESTS,
+            false => VERSION,
         }
     }
 
@@ -199,7 +225,7 @@ impl Batch {
             return Err(BatchError::Checksum);
         }
         let [version, codec] = header.array().ok_or(short)?;
-        if version != VERSION {
+        if !matches!(version, VERSION | VERSION_WITH_RESTS) {
             return Err(BatchError::Version(version));
         }
         let values_after = u16::from_le_bytes(header.array().ok_or(short)?);
@@ -215,7 +241,7 @@ impl Batch {
         }
         let salts = header.slice(count * SALT_BYTES).ok_or(short)?;
         let body = unpack(codec, header.rest, body_bytes)?;
-        let entries = split(salts, &body, count)?;
+        let entries = split(version, salts, &body, count)?;
         Ok(Batch {
             first,
             values_after,
@@ -274,7 +300,7 @@ fn unpack(codec: u8, payload: &[u8], body_bytes: usize) -> Result<Bytes, BatchEr
 }
 
 /// Cut the body into entries, which share its one allocation.
-fn split(salts: &[u8], body: &Bytes, count: usize) -> Result<Vec<Stored>, BatchError> {
+fn split(version: u8, salts: &[u8], body: &Bytes, count: usize) -> Result<Vec<Stored>, BatchError> {
     let mut lengths = Fields {
         rest: &body[..count * LENGTH_BYTES],
     };
@@ -283,17 +309,22 @@ fn split(salts: &[u8], body: &Bytes, count: usize) -> Result<Vec<Stored>, BatchE
     for salt in salts.chunks_exact(SALT_BYTES) {
         let salt: [u8; SALT_BYTES] = salt.try_into().map_err(|_| BatchError::Short)?;
         let length = lengths.u32().ok_or(BatchError::Short)?;
-        if length == ERASED {
-            entries.push(Stored::Erased { commitment: salt });
-            continue;
-        }
+        let (is_erased, length) = match version {
+            VERSION if length == ERASED => (true, 0),
+            VERSION => (false, length),
+            _ => (length & ERASED_BIT != 0, length & !ERASED_BIT),
+        };
         let end = at
             .checked_add(length as usize)
             .filter(|end| *end <= body.len())
             .ok_or(BatchError::Lengths)?;
-        entries.push(Stored::Whole {
-            salt,
-            bytes: body.slice(at..end),
+        let bytes = body.slice(at..end);
+        entries.push(match is_erased {
+            true => Stored::Erased {
+                commitment: salt,
+                rest: bytes,
+            },
+            false => Stored::Whole { salt, bytes },
         });
         at = end;
     }
@@ -313,7 +344,12 @@ mod tests {
         Encoder::default().packed(batch).to_vec()
     }
 
+    /// Nothing is left of one entry that was erased.
     fn sample() -> Batch {
+        sample_with(b"")
+    }
+
+    fn sample_with(rest: &'static [u8]) -> Batch {
         let whole = |salt: u8, text: &'static str| Stored::Whole {
             salt: [salt; 32],
             bytes: Bytes::from(text),
@@ -324,7 +360,10 @@ mod tests {
             chain_before: [9; 32],
             entries: vec![
                 whole(1, "one one one one one one one one one"),
-                Stored::Erased { commitment: [5; 32] },
+                Stored::Erased {
+                    commitment: [5; 32],
+                    rest: Bytes::from_static(rest),
+                },
                 whole(3, ""),
             ],
         }
@@ -332,25 +371,28 @@ mod tests {
 
     #[test]
     fn decoding_returns_what_was_encoded() {
-        let batch = sample();
         let mut encoder = Encoder::default();
-        // A longer one before it leaves nothing behind.
-        encoder.packed(&Batch {
-            entries: vec![batch.entries[0].clone(); 100],
-            ..batch.clone()
-        });
-        for value in [
-            encoder.packed(&batch).to_vec(),
-            encoder.plain(&batch).to_vec(),
-            batch.encode_dense(),
-        ] {
-            assert_eq!(Batch::decode(Seq(7), &value), Ok(batch.clone()));
+        for (rest, version) in [(&b""[..], VERSION), (b"left", VERSION_WITH_RESTS)] {
+            let batch = sample_with(rest);
+            // A longer one before it leaves nothing behind.
+            encoder.packed(&Batch {
+                entries: vec![batch.entries[0].clone(); 100],
+                ..batch.clone()
+            });
+            for value in [
+                encoder.packed(&batch).to_vec(),
+                encoder.plain(&batch).to_vec(),
+                batch.encode_dense(),
+            ] {
+                assert_eq!(value[4], version);
+                assert_eq!(Batch::decode(Seq(7), &value), Ok(batch.clone()));
+            }
         }
     }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_refused() {
-        let value = sample().encode_dense();
+        let value = sample_with(b"left").encode_dense();
         for bit in 0..value.len() * 8 {
             let mut flipped = value.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -370,10 +412,11 @@ mod tests {
     fn arbitrary_bytes_with_a_valid_checksum_never_panic() {
         let mut state = 1u64;
         for round in 0..20_000usize {
+            let batch = sample_with([&b""[..], b"left"][round / 2 % 2]);
             let mut value = if round % 2 == 0 {
-                packed(&sample())
+                packed(&batch)
             } else {
-                sample().encode_dense()
+                batch.encode_dense()
             };
             for _ in 0..=(round % 5) {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -394,12 +437,13 @@ mod tests {
         };
         let erased = Stored::Erased {
             commitment: whole.commitment(),
+            rest: Bytes::from_static(b"left"),
         };
         assert_eq!(whole.leaf(), erased.leaf());
     }
 
     #[test]
-    fn golden_bytes_of_version_1_are_read_for_ever() {
+    fn golden_bytes_of_each_version_are_read_for_ever() {
         let stored = golden::bytes(include_str!("golden/batch-1-stored.hex"));
         let whole = |salt: u8, bytes: &'static [u8]| Stored::Whole {
             salt: [salt; 32],
@@ -407,7 +451,10 @@ mod tests {
         };
         let entries = vec![
             whole(0xA1, b"first"),
-            Stored::Erased { commitment: [0xB2; 32] },
+            Stored::Erased {
+                commitment: [0xB2; 32],
+                rest: Bytes::new(),
+            },
             whole(0xC3, b""),
         ];
         let batch = Batch {
@@ -418,6 +465,18 @@ mod tests {
         };
         assert_eq!(Batch::decode(batch.first, &stored), Ok(batch.clone()));
         assert_eq!(packed(&batch), stored, "what is written now must be what version 1 was");
+
+        let stored = golden::bytes(include_str!("golden/batch-2-stored.hex"));
+        let batch = Batch {
+            first: batch.first,
+            ..sample_with(b"what is left")
+        };
+        assert_eq!(Batch::decode(batch.first, &stored), Ok(batch.clone()));
+        assert_eq!(
+            Encoder::default().plain(&batch),
+            stored,
+            "what is written now must be what version 2 was"
+        );
 
         // How well a codec packs may change; what it once packed must still be read.
         for (codec, packed) in [

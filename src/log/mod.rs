@@ -65,7 +65,7 @@ mod snapshot;
 
 pub use append::APPEND_BYTES_MAX;
 pub use batch::ENTRY_BYTES_MAX;
-pub use erase::{EraseError, Eraser, Erasure};
+pub use erase::{EraseError, Eraser, Erasure, Leave};
 pub use error::{AppendError, CloseError, CreateError, Damage, DiskError, OpenError, ReadError, Stop};
 pub use open::Opening;
 pub use read::{LogReader, Record};

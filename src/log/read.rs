@@ -33,6 +33,8 @@ pub enum Record {
     Erased {
         /// `SHA-256(salt ‖ bytes)` of what once stood here.
         commitment: Hash,
+        /// What was left in its place. No proof covers it.
+        rest: Bytes,
     },
 }
 
@@ -45,7 +47,7 @@ impl Record {
                 bytes: bytes.clone(),
             }
             .commitment(),
-            Record::Erased { commitment } => *commitment,
+            Record::Erased { commitment, .. } => *commitment,
         }
     }
 }
@@ -93,14 +95,15 @@ impl LogReader {
                 salt: *salt,
                 bytes: bytes.clone(),
             },
-            Stored::Erased { commitment } => Record::Erased {
+            Stored::Erased { commitment, rest } => Record::Erased {
                 commitment: *commitment,
+                rest: rest.clone(),
             },
         })
     }
 
-    /// Hand each entry of `from..to` that was not erased to `visit`, in order, until it breaks. Fast, and without a
-    /// trace in the cache: for folding the whole log at start.
+    /// Hand each entry of `from..to` to `visit`, in order, until it breaks: its bytes, or what was left of them. Fast, and without
+    /// a trace in the cache: for folding the whole log at start.
     pub fn replay(
         &self,
         from: Seq,
@@ -108,10 +111,7 @@ impl LogReader {
         visit: &mut dyn FnMut(Seq, &Bytes) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         self.below_head(to.0)?;
-        self.scan(from..to, &mut |at, entry| match entry.bytes() {
-            Some(bytes) => visit(at, bytes),
-            None => ControlFlow::Continue(()),
-        })
+        self.scan(from..to, &mut |at, entry| visit(at, entry.content()))
     }
 
     /// The proof that entry `seq` is in the log of the first `size` entries: RFC 6962's audit path over

@@ -1,7 +1,8 @@
 //! What the writer and the readers share: the published head, the Merkle tree, the epochs and their open stores.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use super::Head;
 use super::batch::Batch;
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub erasing: Mutex<()>,
     /// The sealed stores that are open, the one used last at the end.
     sealed_open: Mutex<Vec<(Seq, Arc<Store>)>>,
+    /// An epoch was sealed, or the log was closed.
+    sealed: Condvar,
 }
 
 #[derive(Debug)]
@@ -66,6 +69,7 @@ impl Shared {
             cache,
             erasing: Mutex::new(()),
             sealed_open: Mutex::new(Vec::new()),
+            sealed: Condvar::new(),
         }
     }
 
@@ -195,7 +199,32 @@ impl Shared {
             epoch.body = Body::Sealed(Arc::new(manifest));
         }
         drop(view);
+        self.tell_sealed();
         Ok(place.remove_growing()?)
+    }
+
+    pub(super) fn wait_until_sealed(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut guard = self.sealed_open();
+        loop {
+            let growing = |epoch: &Epoch| matches!(epoch.body, Body::Growing(_));
+            match self.view().epochs.split_last() {
+                None => return false,
+                Some((_, before)) if !before.iter().any(growing) => return true,
+                Some(_) => {}
+            }
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                return false;
+            };
+            let waited = self.sealed.wait_timeout(guard, left);
+            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Under the lock that those who wait look under, or one that is about to wait would miss it.
+    fn tell_sealed(&self) {
+        let _looking = self.sealed_open();
+        self.sealed.notify_all();
     }
 
     /// Let go of all stores, so that the log can be opened again. Readers get [`ReadError::Closed`] from here on.
@@ -206,6 +235,7 @@ impl Shared {
         view.pending.clear();
         drop(view);
         self.sealed_open().clear();
+        self.tell_sealed();
     }
 }
 

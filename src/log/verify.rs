@@ -37,7 +37,7 @@ pub fn verify(dir: &Path) -> Result<Report, VerifyError> {
     verify_each(dir, &mut |_, _| {})
 }
 
-/// As [`verify`], and hand each entry that was not erased to `visit`, in order, once its batch was found whole.
+/// As [`verify`], and hand each entry to `visit`, in order, once its batch was found whole: its bytes, or what was left of them.
 pub fn verify_each(dir: &Path, visit: &mut dyn FnMut(Seq, &Bytes)) -> Result<Report, VerifyError> {
     check_format(dir)?;
     let _lock = Lock::take(dir).map_err(|error| match error {
@@ -174,10 +174,8 @@ impl Checked<'_> {
 impl Checked<'_> {
     fn visit_batch(&mut self, first: Seq, batch: &Batch) {
         for (place, entry) in batch.entries.iter().enumerate() {
-            match entry.bytes() {
-                Some(bytes) => (self.visit)(Seq(first.0 + place as u64), bytes),
-                None => self.entries_erased += 1,
-            }
+            self.entries_erased += u64::from(entry.bytes().is_none());
+            (self.visit)(Seq(first.0 + place as u64), entry.content());
         }
     }
 }
