@@ -365,6 +365,116 @@ fn a_disk_that_takes_no_writes_loses_nothing() {
     assert_eq!(last, [large]);
 }
 
+fn erase(bodies: &Bodies, numbers: impl IntoIterator<Item = u32>) -> Result<u64, BodyError> {
+    let numbers = numbers.into_iter().map(BodyNumber).collect();
+    bodies.eraser().erase(&numbers, PATIENCE)
+}
+
+/// The bodies that a fold pushes which finds every third erased.
+fn erased_body(number: u32) -> Bytes {
+    match number % 3 {
+        0 => Bytes::new(),
+        _ => body("a", number),
+    }
+}
+
+#[test]
+fn what_is_erased_is_empty_for_good_and_the_file_is_that_of_a_fold_without_it() {
+    let scene = Scene::new();
+    let mut bodies = scene.fold("a", 1_003);
+    let before = scene.bytes();
+    // Blocks in memory must forget as well, and so must what is not written yet.
+    check(&bodies, "a", [0, 3, 500, 1_002]);
+    let returned = erase(&bodies, (0..1_003).filter(|number| number % 3 == 0)).unwrap();
+    assert_eq!(returned, (before.len() - scene.bytes().len()) as u64);
+    assert!(returned > before.len() as u64 / 8, "{returned} of {}", before.len());
+    let check_erased = |bodies: &Bodies| {
+        let numbers: Vec<BodyNumber> = (0..1_003).map(BodyNumber).collect();
+        let read = bodies.reader().fetch(&numbers).unwrap();
+        assert!(
+            numbers
+                .iter()
+                .zip(read)
+                .all(|(number, read)| read == erased_body(number.0))
+        );
+    };
+    check_erased(&bodies);
+    assert_eq!(erase(&bodies, []).unwrap(), 0);
+    push(&mut bodies, "a", 1_003..2_000);
+    check(&bodies, "a", 1_003..2_000);
+    assert!(bodies.close());
+    let after = scene.bytes();
+    drop(bodies);
+    let mut again = Bodies::open(&scene.path(), LITTLE_MEMORY);
+    for number in 0..1_003 {
+        again.push(erased_body(number));
+    }
+    push(&mut again, "a", 1_003..2_000);
+    check_erased(&again);
+    assert!(again.close());
+    assert_eq!(scene.bytes(), after, "found as it was");
+}
+
+#[test]
+fn a_fold_that_finds_bodies_erased_erases_them() {
+    let scene = Scene::new();
+    drop(scene.fold("a", 1_000));
+    fs::write(
+        scene.path().with_extension("partial"),
+        b"of an erasure that did not end",
+    )
+    .unwrap();
+    let mut bodies = Bodies::open(&scene.path(), LITTLE_MEMORY);
+    for number in 0..1_000 {
+        bodies.push(erased_body(number));
+    }
+    assert!(bodies.close());
+    let fresh = Scene::new();
+    let mut other = Bodies::open(&fresh.path(), LITTLE_MEMORY);
+    for number in 0..1_000 {
+        other.push(erased_body(number));
+    }
+    assert!(other.close());
+    assert_eq!(scene.bytes(), fresh.bytes());
+    assert!(!scene.path().with_extension("partial").exists());
+}
+
+#[test]
+fn many_read_and_one_pushes_while_bodies_are_erased() {
+    let scene = Scene::new();
+    let mut bodies = scene.fold("a", 4_000);
+    let eraser = bodies.eraser();
+    let erasing = std::thread::spawn(move || {
+        for step in 0..20 {
+            let numbers = (step * 100..step * 100 + 100)
+                .filter(|number| number % 3 == 0)
+                .map(BodyNumber);
+            eraser.erase(&numbers.collect(), PATIENCE).unwrap();
+        }
+    });
+    let reader = bodies.reader();
+    let reading = std::thread::spawn(move || {
+        for round in 0..200u32 {
+            let numbers: Vec<_> = (0..40)
+                .map(|step| BodyNumber((round * 97 + step * 53) % 4_000))
+                .collect();
+            for (number, read) in numbers.iter().zip(reader.fetch(&numbers).unwrap()) {
+                let may_be_erased = read.is_empty() && number.0 % 3 == 0 && number.0 < 2_000;
+                assert!(may_be_erased || read == body("a", number.0), "{number:?}");
+            }
+        }
+    });
+    push(&mut bodies, "a", 4_000..12_000);
+    erasing.join().unwrap();
+    reading.join().unwrap();
+    for number in 0..2_000 {
+        let read = bodies.reader().fetch(&[BodyNumber(number)]).unwrap();
+        assert_eq!(read[0], erased_body(number));
+    }
+    check(&bodies, "a", 2_000..12_000);
+    assert!(bodies.close());
+}
+
 #[test]
 fn many_read_while_one_pushes() {
     let scene = Scene::new();

@@ -148,6 +148,17 @@ impl Block {
         }
     }
 
+    /// The block `number` with the same bodies, but for those at `places`, which are empty.
+    pub(super) fn without(&self, number: u32, places: &[usize]) -> Result<Block, BlockError> {
+        let unpacked = self.unpack_all()?;
+        let body = |place| match places.contains(&place) {
+            true => Bytes::new(),
+            false => unpacked.body(place).unwrap_or_default(),
+        };
+        let bodies: Vec<Bytes> = (0..BLOCK_BODIES).map(body).collect();
+        Ok(Block::pack(number, &bodies))
+    }
+
     fn is_whole(&self, header: &Header) -> bool {
         let mut before = (0, 0);
         let ascend = (0..BLOCK_BODIES).all(|place| {

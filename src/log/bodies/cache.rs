@@ -53,6 +53,14 @@ impl Cache {
         self.blocks.insert(number, Slot { block, is_used: false });
     }
 
+    /// Lets go of a block that is not what it was.
+    pub(super) fn forget(&mut self, number: u32) {
+        if let Some(slot) = self.blocks.remove(&number) {
+            self.bytes -= slot.block.cost_bytes() + SLOT_BYTES;
+            self.order.retain(|other| *other != number);
+        }
+    }
+
     fn make_room(&mut self, cost: usize) {
         while self.bytes + cost > self.bytes_max {
             let Some(oldest) = self.order.pop_front() else { return };

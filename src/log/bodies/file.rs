@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::super::disk;
 use super::super::error::{DiskError, OnDisk};
 use super::block::{BLOCK_BODIES, HEADER_BYTES, Header, Raw};
 use super::index::{FIRST_AT, Index, Span};
@@ -25,8 +26,14 @@ fn head() -> [u8; 12] {
     head
 }
 
+/// Where a file is written that is to take the place of another.
+pub(super) fn partial(path: &Path) -> PathBuf {
+    path.with_extension("partial")
+}
+
 /// Opens the file, or makes it. One that is not of this format is made anew.
 pub(super) fn open(path: &Path) -> Result<File, DiskError> {
+    disk::remove_file(&partial(path))?;
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -35,16 +42,33 @@ pub(super) fn open(path: &Path) -> Result<File, DiskError> {
         .open(path)
         .on("open", path)?;
     if !has_head(&file) {
-        file.set_len(0)
-            .and_then(|()| file.set_len(FIRST_AT))
-            .and_then(|()| file.write_all_at(&head(), 0))
-            .on("begin", path)?;
+        begin(&file).on("begin", path)?;
     }
     Ok(file)
 }
 
+/// Makes a file without blocks in the place of whatever is there.
+pub(super) fn create(path: &Path) -> Result<File, DiskError> {
+    let file = File::options()
+        .create(true)
+        .truncate(true)
+        .read(true)
+        .write(true)
+        .open(path)
+        .on("create", path)?;
+    begin(&file).on("begin", path)?;
+    Ok(file)
+}
+
+fn begin(file: &File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.set_len(FIRST_AT)?;
+    file.write_all_at(&head(), 0)
+}
+
 /// Opens a file that must hold all blocks of `index`.
 pub(super) fn open_holding(path: &Path, index: &Index) -> Option<File> {
+    disk::remove_file(&partial(path)).ok()?;
     let file = File::options().read(true).write(true).open(path).ok()?;
     let length = file.metadata().ok()?.len();
     (has_head(&file) && length >= index.end()).then_some(file)

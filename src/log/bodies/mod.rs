@@ -7,11 +7,12 @@
 //!
 //! Bodies are numbered in the order of the fold. They are packed and written by a thread of their own; until then they are in
 //! memory, where a disk that takes no writes leaves them: [`Bodies::wait_for_room`] says when that is too much. One [`Bodies`]
-//! pushes; any number of [`BodyReader`]s read. [`BodyReader::cached`] touches no disk; [`BodyReader::fetch`] may, and belongs on no
+//! pushes; any number of [`BodyReader`]s read, and a [`BodyEraser`] makes bodies empty, for good. [`BodyReader::cached`] touches no disk; [`BodyReader::fetch`] may, and belongs on no
 //! async worker thread.
 
 mod block;
 mod cache;
+mod erase;
 mod file;
 mod index;
 mod packed;
@@ -31,6 +32,7 @@ use super::error::DiskError;
 use super::fields::Fields;
 use shared::Shared;
 
+pub use erase::BodyEraser;
 pub use reader::BodyReader;
 
 /// Bytes of bodies that may wait to be written before no more should be pushed.
@@ -39,6 +41,11 @@ pub const BACKLOG_BYTES_MAX: usize = 32 << 20;
 /// The number of a body: how many were pushed before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct BodyNumber(pub u32);
+
+impl BodyNumber {
+    /// Of a body that was erased: nobody asks for it.
+    pub const ERASED: BodyNumber = BodyNumber(u32::MAX);
+}
 
 /// The limits of a store. They may differ from one start to the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +76,9 @@ pub enum BodyError {
     /// The file could not be read.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// Bodies that are to be erased wait to be written, for the disk takes no writes.
+    #[error("the bodies of indicators cannot be written")]
+    Unwritten,
     /// The number was never pushed, or this store keeps nothing.
     #[error("there is no body {}", .0.0)]
     Unknown(BodyNumber),
@@ -140,6 +150,13 @@ impl Bodies {
     /// A handle for reading.
     pub fn reader(&self) -> BodyReader {
         BodyReader {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// A handle for erasing.
+    pub fn eraser(&self) -> BodyEraser {
+        BodyEraser {
             shared: Arc::clone(&self.shared),
         }
     }

@@ -11,7 +11,7 @@ use super::super::error::OnDisk;
 use super::block::Block;
 use super::index::Span;
 use super::packed::Packed;
-use super::shared::{Shared, split};
+use super::shared::{Places, Shared, split};
 use super::{BodyError, BodyNumber};
 
 /// The most bytes read at once.
@@ -58,7 +58,7 @@ impl BodyReader {
             packed.add(at, split(number), || blocks.next().map(|(_, block)| block));
         }
         let unpacked = packed.unpack(&mut found);
-        unpacked.map_err(|(block, error)| self.damaged(block, error.to_string()))?;
+        unpacked.map_err(|(block, error)| self.shared.damaged(block, error.to_string()))?;
         // All blocks asked for were read, or that was an error; a full block has a body in each place.
         let whole = numbers.iter().zip(found);
         whole
@@ -71,17 +71,18 @@ impl BodyReader {
         let mut blocks: Vec<u32> = missing.iter().map(|(number, _)| split(*number).0).collect();
         blocks.dedup();
         let mut places = Vec::with_capacity(blocks.len());
-        for (block, found) in blocks.iter().zip(self.shared.find(&blocks)) {
+        let from = self.shared.find(&blocks);
+        for (block, found) in blocks.iter().zip(&from.spans) {
             let unknown = || missing.iter().find(|(number, _)| split(*number).0 == *block);
             let unknown = || BodyError::Unknown(unknown().map(|(number, _)| *number).unwrap_or_default());
-            let (at, span) = found.ok_or_else(unknown)?;
+            let (at, span) = (*found).ok_or_else(unknown)?;
             places.push((*block, at, span));
         }
         let mut read = Vec::with_capacity(places.len());
         let mut rest = &places[..];
         while !rest.is_empty() {
             let (run, after) = rest.split_at(run_length(rest));
-            self.read_run(run, &mut read)?;
+            self.read_run(&from, run, &mut read)?;
             rest = after;
         }
         Ok(read)
@@ -89,45 +90,52 @@ impl BodyReader {
 
     /// Reads blocks that lie side by side. One that lies alone is kept in memory, for it may be asked for again; who walks through
     /// many comes by once.
-    fn read_run(&self, run: &[(u32, u64, Span)], read: &mut Vec<(u32, Block)>) -> Result<(), BodyError> {
+    fn read_run(&self, from: &Places, run: &[(u32, u64, Span)], read: &mut Vec<(u32, Block)>) -> Result<(), BodyError> {
         let (Some((first, start, _)), Some((_, last_at, last))) = (run.first(), run.last()) else {
             return Ok(());
         };
         let mut bytes = vec![0; (last_at + u64::from(last.bytes) - start) as usize];
-        self.read_exact(*first, *start, &mut bytes)?;
+        let file = from.file.as_deref();
+        self.shared.read_exact(file, (*first, *start), &mut bytes)?;
         let mut bytes = Bytes::from(bytes);
         for (number, _, span) in run {
             let block = Block::check(*number, span.crc, bytes.split_to(span.bytes as usize));
-            let block = block.map_err(|error| self.damaged(*number, error.to_string()))?;
+            let block = block.map_err(|error| self.shared.damaged(*number, error.to_string()))?;
             if run.len() == 1 {
                 let unpacked = block.unpack_all();
-                let unpacked = unpacked.map_err(|error| self.damaged(*number, error.to_string()))?;
-                self.shared.keep(*number, unpacked);
+                let unpacked = unpacked.map_err(|error| self.shared.damaged(*number, error.to_string()))?;
+                self.shared.keep(from.generation, *number, unpacked);
             }
             read.push((*number, block));
         }
         Ok(())
     }
+}
 
-    fn read_exact(&self, block: u32, at: u64, bytes: &mut [u8]) -> Result<(), BodyError> {
-        let path = &self.shared.path;
+impl Shared {
+    /// Reads what lies from a block on.
+    pub(super) fn read_exact(
+        &self,
+        file: Option<&File>,
+        (block, at): (u32, u64),
+        bytes: &mut [u8],
+    ) -> Result<(), BodyError> {
         // Blocks are in the index because they were written through this file.
-        let file: Option<&File> = self.shared.file.get();
         let file = file.ok_or_else(|| self.damaged(block, "the file is not open".to_owned()))?;
         match file.read_exact_at(bytes, at) {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Err(self.damaged(block, "the file is cut short".to_owned()))
             }
-            read => Ok(read.on("read", path)?),
+            read => Ok(read.on("read", &self.path)?),
         }
     }
 
     /// Damage is told once here and to whoever asked, and the file is not used by the next start.
-    fn damaged(&self, block: u32, reason: String) -> BodyError {
-        self.shared.disown();
+    pub(super) fn damaged(&self, block: u32, reason: String) -> BodyError {
+        self.disown();
         let error = BodyError::Damaged {
             block,
-            path: self.shared.path.clone(),
+            path: self.path.clone(),
             reason,
         };
         tracing::error!(%error, "an indicator's body cannot be read");

@@ -1,10 +1,10 @@
 //! What the writer and the readers of the body store share: where blocks lie, what waits to be written, what is unpacked.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,8 +20,9 @@ use super::{BACKLOG_BYTES_MAX, BodiesOptions, BodyNumber};
 
 pub(super) struct Shared {
     pub path: PathBuf,
-    pub file: OnceLock<File>,
     state: Mutex<State>,
+    /// Held while a block is written, and while another file takes the place of the one that is written to.
+    writing: Mutex<()>,
     /// There is something to write, or the end has come.
     work: Condvar,
     /// Something was written, or could not be.
@@ -40,6 +41,10 @@ impl std::fmt::Debug for Shared {
 
 #[derive(Default)]
 struct State {
+    /// Opened by whoever needs it first.
+    file: Option<Arc<File>>,
+    /// How often another file took its place.
+    generation: u64,
     index: Index,
     /// Full blocks after those of the index.
     waiting: VecDeque<Arc<[Bytes]>>,
@@ -61,6 +66,15 @@ impl State {
     }
 }
 
+/// Where blocks lie in a file.
+pub(super) struct Places {
+    pub file: Option<Arc<File>>,
+    /// To be given back with what was read: see [`Shared::keep`].
+    pub generation: u64,
+    /// Of each block asked for; none for a number that is not in the file.
+    pub spans: Vec<Option<(u64, Span)>>,
+}
+
 /// The block of a body, and its place there.
 pub(super) fn split(number: BodyNumber) -> (u32, usize) {
     let bodies = BLOCK_BODIES as u32;
@@ -71,8 +85,8 @@ impl Shared {
     pub(super) fn new(path: PathBuf, options: BodiesOptions) -> Shared {
         Shared {
             path,
-            file: OnceLock::new(),
             state: Mutex::default(),
+            writing: Mutex::default(),
             work: Condvar::new(),
             progress: Condvar::new(),
             cache: Mutex::new(Cache::new(options.cache_bytes)),
@@ -92,11 +106,12 @@ impl Shared {
             return None;
         }
         let shared = Shared::new(path, options);
-        if index.len() > 0 {
-            let file = file::open_holding(&shared.path, &index)?;
-            shared.file.set(file).ok()?;
-        }
+        let file = match index.len() {
+            0 => None,
+            _ => Some(Arc::new(file::open_holding(&shared.path, &index)?)),
+        };
         *shared.state() = State {
+            file,
             index,
             open,
             ..State::default()
@@ -108,7 +123,8 @@ impl Shared {
         if !self.is_settled() || self.is_damaged.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        if let Some(file) = self.file.get().filter(|_| sync) {
+        let file = self.state().file.clone();
+        if let Some(file) = file.filter(|_| sync) {
             file.sync_data().on("sync", &self.path)?;
         }
         let state = self.state();
@@ -125,6 +141,10 @@ impl Shared {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
@@ -274,15 +294,76 @@ impl Shared {
         self.cache().find(block)?.body(place)
     }
 
-    /// Where blocks lie; none for a number that is not in the file.
-    pub(super) fn find(&self, blocks: &[u32]) -> Vec<Option<(u64, Span)>> {
-        let state = self.state();
-        blocks.iter().map(|block| state.index.find(*block)).collect()
+    /// The file, which is made where there is none.
+    pub(super) fn file(&self) -> Result<Arc<File>, DiskError> {
+        let mut state = self.state();
+        if let Some(file) = &state.file {
+            return Ok(Arc::clone(file));
+        }
+        if let Some(dir) = self.path.parent() {
+            std::fs::create_dir_all(dir).on("create directory", dir)?;
+        }
+        let opened = Arc::new(file::open(&self.path)?);
+        state.file = Some(Arc::clone(&opened));
+        Ok(opened)
     }
 
-    /// Keeps a block that was read.
-    pub(super) fn keep(&self, number: u32, block: Unpacked) {
-        self.cache().insert(number, block);
+    /// Where blocks lie.
+    pub(super) fn find(&self, blocks: &[u32]) -> Places {
+        let state = self.state();
+        Places {
+            file: state.file.clone(),
+            generation: state.generation,
+            spans: blocks.iter().map(|block| state.index.find(*block)).collect(),
+        }
+    }
+
+    /// How many blocks are in the file.
+    pub(super) fn written_blocks(&self) -> u32 {
+        self.state().index.len() as u32
+    }
+
+    /// Takes those bodies out of the block that is not full, and waits until the others are in the file. Whether they are.
+    pub(super) fn settle(&self, numbers: &BTreeSet<BodyNumber>, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut state = self.state();
+        loop {
+            let first = (state.index.len() + state.waiting.len()) * BLOCK_BODIES;
+            for number in numbers.range(BodyNumber(first as u32)..) {
+                if let Some(body) = state.open.get_mut(number.0 as usize - first) {
+                    *body = Bytes::new();
+                }
+            }
+            let written = state.index.len() * BLOCK_BODIES;
+            let mut waiting = numbers.range(BodyNumber(written as u32)..BodyNumber(first as u32));
+            if waiting.next().is_none() {
+                return true;
+            }
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                return false;
+            };
+            let waited = self.progress.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Puts another file in the place of the present one, in which `changed` blocks are others. To be called while nothing is
+    /// written. Whoever is reading has the old file still; what it reads there is not kept.
+    pub(super) fn replace(&self, file: Arc<File>, index: Index, changed: impl IntoIterator<Item = u32>) {
+        let mut cache = self.cache();
+        let mut state = self.state();
+        state.file = Some(file);
+        state.index = index;
+        state.generation += 1;
+        changed.into_iter().for_each(|block| cache.forget(block));
+    }
+
+    /// Keeps a block that was read from the file of a generation, if it is the present one.
+    pub(super) fn keep(&self, generation: u64, number: u32, block: Unpacked) {
+        let mut cache = self.cache();
+        if self.state().generation == generation {
+            cache.insert(number, block);
+        }
     }
 
     /// Sees to it that the next start makes the file anew.
@@ -290,7 +371,8 @@ impl Shared {
         if self.is_damaged.swap(true, Ordering::Relaxed) {
             return;
         }
-        if let Some(Err(error)) = self.file.get().map(file::disown) {
+        let file = self.state().file.clone();
+        if let Some(Err(error)) = file.map(|file| file::disown(&file)) {
             tracing::error!(%error, path = %self.path.display(), "a damaged file cannot be marked: remove it before the next start");
         }
     }

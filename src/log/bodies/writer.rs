@@ -1,5 +1,6 @@
 //! The thread that packs full blocks and writes them. Where the disk takes no writes it says so, keeps them, and tries again.
 
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,7 +10,7 @@ use bytes::Bytes;
 
 use super::super::error::{DiskError, OnDisk};
 use super::block::{Block, Header, Raw};
-use super::file::{self, LeftOver};
+use super::file::LeftOver;
 use super::index::Span;
 use super::shared::Shared;
 use super::unpacked::Unpacked;
@@ -22,7 +23,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
     let writer = Writer {
         shared: Arc::clone(shared),
         left_over: None,
-        has_begun: false,
+        file: None,
     };
     let thread = std::thread::Builder::new().name("bodies".into());
     let started = thread.spawn(move || writer.run());
@@ -34,19 +35,23 @@ pub(super) fn start(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
 struct Writer {
     shared: Arc<Shared>,
     left_over: Option<LeftOver>,
-    has_begun: bool,
+    /// The one that was written to last.
+    file: Option<Arc<File>>,
 }
 
 impl Writer {
     fn run(mut self) {
         while let Some((number, bodies)) = self.shared.next_to_write() {
-            match self.write(number, &bodies) {
-                Ok((block, span)) => self.shared.written(number, block, span),
-                Err(error) => {
-                    if !self.shared.not_written(&error, RETRY_EVERY) {
-                        return;
-                    }
-                }
+            let shared = Arc::clone(&self.shared);
+            let written = {
+                let _writing = shared.writing();
+                let written = self.write(number, &bodies);
+                written.map(|(block, span)| shared.written(number, block, span))
+            };
+            if let Err(error) = written
+                && !shared.not_written(&error, RETRY_EVERY)
+            {
+                return;
             }
         }
     }
@@ -54,9 +59,11 @@ impl Writer {
     /// Brings bodies into the file as a block, or finds them there. Gives it unpacked if it was written.
     fn write(&mut self, number: u32, bodies: &[Bytes]) -> Result<(Option<Unpacked>, Span), DiskError> {
         let path = &self.shared.path;
-        let file = self.shared.file()?;
+        let file = &self.shared.file()?;
         let at = self.shared.end();
-        if !std::mem::replace(&mut self.has_begun, true) {
+        let before = self.file.replace(Arc::clone(file));
+        if !before.is_some_and(|before| Arc::ptr_eq(&before, file)) {
+            // Beyond its end there is nothing in a file that took the place of another.
             self.left_over = LeftOver::new(file, at);
         }
         if let Some(left_over) = &mut self.left_over {
@@ -74,19 +81,5 @@ impl Writer {
             crc: Header::read(block.bytes()).map_or(0, |header| header.crc),
         };
         Ok((Some(Unpacked::of(bodies)), span))
-    }
-}
-
-/// The file, opened by whoever needs it first.
-impl Shared {
-    fn file(&self) -> Result<&std::fs::File, DiskError> {
-        if let Some(file) = self.file.get() {
-            return Ok(file);
-        }
-        if let Some(dir) = self.path.parent() {
-            std::fs::create_dir_all(dir).on("create directory", dir)?;
-        }
-        let opened = file::open(&self.path)?;
-        Ok(self.file.get_or_init(|| opened))
     }
 }
