@@ -17,7 +17,7 @@ const ENCODED_RESPONSES: [&str; 7] = [
 /// Requests whose items the server decodes one by one (`grpc::items`).
 const REQUESTS_OF_ITEMS: [&str; 2] = ["PublishRequest", "PublishStreamRequest"];
 
-const WIRE: [&str; 11] = [
+const WIRE: [&str; 12] = [
     "proto/clearinghouse/v1/observable.proto",
     "proto/clearinghouse/v1/indicator.proto",
     "proto/clearinghouse/v1/member.proto",
@@ -28,6 +28,7 @@ const WIRE: [&str; 11] = [
     "proto/clearinghouse/v1/assessment_service.proto",
     "proto/clearinghouse/v1/recall_service.proto",
     "proto/clearinghouse/v1/disclosure_service.proto",
+    "proto/clearinghouse/v1/erasure_service.proto",
     "proto/clearinghouse/storage/v1/entry.proto",
 ];
 

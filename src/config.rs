@@ -64,6 +64,19 @@ pub struct Config {
     pub views: Views,
     /// What one member may take of the hub.
     pub limits: Limits,
+    /// How long what is over is kept.
+    pub retention: Retention,
+}
+
+/// How long what is over is kept before it is erased, in days; 0: for ever. The table `[retention]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Retention {
+    /// A revision, after a newer one took its place.
+    pub superseded_days: u16,
+    /// An indicator, after it was retracted.
+    pub retracted_days: u16,
+    /// An indicator, after it expired.
+    pub expired_days: u16,
 }
 
 /// What the hub makes from the log: the table `[views]`.
@@ -117,6 +130,16 @@ struct RawConfig {
     warning_lists_strict: Option<bool>,
     views: RawViews,
     limits: RawLimits,
+    retention: RawRetention,
+}
+
+/// The table `[retention]` as it is written.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawRetention {
+    superseded_days: u16,
+    retracted_days: u16,
+    expired_days: u16,
 }
 
 /// The table `[views]` as it is written.
@@ -205,6 +228,7 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         warning_lists_strict,
         views,
         limits,
+        retention,
     } = raw;
     let hosts = hosts.unwrap_or_else(|| vec!["localhost".into(), "127.0.0.1".into(), "::1".into()]);
     if hosts.is_empty() {
@@ -252,6 +276,7 @@ fn validate(dir: &Path, raw: RawConfig) -> Result<Config, Violation> {
         warning_lists_strict: warning_lists_strict.unwrap_or(false),
         views: self::views(&views)?,
         limits: self::limits(limits)?,
+        retention: self::retention(&retention)?,
     })
 }
 
@@ -272,6 +297,19 @@ fn views(raw: &RawViews) -> Result<Views, Violation> {
             body_cache_bytes.unwrap_or(BODY_CACHE_BYTES_DEFAULT),
             0..=1 << 40,
         )?,
+    })
+}
+
+fn retention(raw: &RawRetention) -> Result<Retention, Violation> {
+    let RawRetention {
+        superseded_days,
+        retracted_days,
+        expired_days,
+    } = *raw;
+    Ok(Retention {
+        superseded_days: within("retention.superseded_days", superseded_days, 0..=36_600)?,
+        retracted_days: within("retention.retracted_days", retracted_days, 0..=36_600)?,
+        expired_days: within("retention.expired_days", expired_days, 0..=36_600)?,
     })
 }
 

@@ -103,6 +103,45 @@ fn each_command_of_an_admin_prints_what_waits_and_a_rejection_drops_it() {
 }
 
 #[test]
+fn order_to_erase_waits_for_a_second_admin_and_takes_back_what_stands() {
+    let hub = Hub::start();
+    for (member, agent, roles) in [
+        ("Plaza Social", "plaza", "publisher"),
+        ("Harbor Lab", "harbor", "subscriber"),
+        ("Lantern Lab", "steward", "admin"),
+    ] {
+        hub.json("admin", &["member", "add", member, "--kind", "research"]);
+        let invited = hub.json("admin", &["invite", member, agent, "--role", roles]);
+        enroll(&hub, invited["token"].as_str().unwrap(), agent);
+    }
+    let published = hub.json("plaza", &["publish", "domain", "news.example.com"]);
+    let id = published["id"].as_str().unwrap();
+    let matches = || {
+        let found = hub.json("harbor", &["lookup", "news.example.com"]);
+        found["matches"].as_array().unwrap().len()
+    };
+    let denied = hub.run("plaza", &["erase", id, "--reason", "court order"]);
+    assert_eq!(code(&denied), 1);
+    assert!(stderr(&denied).contains("role admin"), "{}", stderr(&denied));
+    let unknown = "0190b8a2-7c3e-7def-8a12-3456789abcde";
+    let refused = hub.run("admin", &["erase", unknown, "--reason", "court order"]);
+    assert_eq!(code(&refused), 1);
+    assert!(stderr(&refused).contains("not found"), "{}", stderr(&refused));
+    let asked = hub.json("admin", &["erase", id, "--reason", "court order 12/34"]);
+    let summary = asked["pending"]["summary"].as_str().unwrap();
+    assert_eq!(summary, format!("erase indicator {id}: court order 12/34"));
+    assert_eq!(matches(), 1, "it waits");
+    let approved = hub.json(
+        "steward",
+        &["change", "approve", asked["pending"]["id"].as_str().unwrap()],
+    );
+    assert_eq!(approved["approved"], summary);
+    assert_eq!(matches(), 0, "it is taken back");
+    let again = hub.json("steward", &["erase", id, "--reason", "court order 12/34"]);
+    assert_eq!(again["ordered"], true);
+}
+
+#[test]
 fn token_of_an_approved_invitation_goes_to_the_approver_alone() {
     let hub = hub_with_two_admins();
     let output = hub.run("admin", &["invite", "Lantern Lab", "feed", "--role", "publisher"]);

@@ -16,6 +16,7 @@ use super::time;
 use crate::grpc::wire::assessment_service_client::AssessmentServiceClient;
 use crate::grpc::wire::disclosure_service_client::DisclosureServiceClient;
 use crate::grpc::wire::enrolment_service_client::EnrolmentServiceClient;
+use crate::grpc::wire::erasure_service_client::ErasureServiceClient;
 use crate::grpc::wire::feed_service_client::FeedServiceClient;
 use crate::grpc::wire::membership_service_client::MembershipServiceClient;
 use crate::grpc::wire::publish_service_client::PublishServiceClient;
@@ -156,6 +157,11 @@ impl Connection {
     /// What crossed to governments.
     pub fn disclosures(&self) -> DisclosureServiceClient<Channel> {
         DisclosureServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Orders to erase.
+    pub fn erasures(&self) -> ErasureServiceClient<Channel> {
+        ErasureServiceClient::new(self.channel.clone())
     }
 
     /// Recalls.

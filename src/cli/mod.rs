@@ -35,6 +35,7 @@ mod member;
 
 mod assess;
 mod disclosure;
+mod erase;
 mod import;
 mod publish;
 mod retract;
@@ -121,6 +122,7 @@ enum Command {
     Import(import::Import),
     Revise(revise::Revise),
     Retract(retract::Retract),
+    Erase(erase::Erase),
     Assess(assess::Assess),
     Assessments(assess::Assessments),
     Disclosure(disclosure::DisclosureCommand),
@@ -184,6 +186,7 @@ fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Import(command) => online(command.run(context)),
         Command::Revise(command) => online(command.run(context)),
         Command::Retract(command) => online(command.run(context)),
+        Command::Erase(command) => online(command.run(context)),
         Command::Assess(command) => online(command.run(context)),
         Command::Assessments(command) => online(command.run(context)),
         Command::Disclosure(command) => online(command.run(context)),

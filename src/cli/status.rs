@@ -47,6 +47,8 @@ fn as_json(address: &str, status: &wire::GetStatusResponse) -> Value {
         disk_free_bytes,
         recalls_open,
         recalls_overdue,
+        entries_erased,
+        erased_bytes,
     } = status;
     json!({
         "hub": address,
@@ -63,6 +65,8 @@ fn as_json(address: &str, status: &wire::GetStatusResponse) -> Value {
         "disk_free_bytes": disk_free_bytes,
         "recalls_open": recalls_open,
         "recalls_overdue": recalls_overdue,
+        "entries_erased": entries_erased,
+        "erased_bytes": erased_bytes,
     })
 }
 
@@ -94,6 +98,13 @@ fn as_text(address: &str, status: &wire::GetStatusResponse) -> String {
         lines.push(format!(
             "recalls  {} not confirmed by all holders, {} of them overdue",
             status.recalls_open, status.recalls_overdue
+        ));
+    }
+    if status.entries_erased > 0 {
+        lines.push(format!(
+            "erased   {} entries; {} MiB came back since the start",
+            status.entries_erased,
+            status.erased_bytes >> 20
         ));
     }
     if status.disk_bytes > 0 {

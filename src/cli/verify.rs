@@ -29,6 +29,7 @@ impl Verify {
             Ok(serve::Verified {
                 log: report,
                 entry_bytes,
+                entries_to_erase,
                 members,
                 indicators,
             }) => {
@@ -41,11 +42,16 @@ impl Verify {
                     "indicators": indicators,
                     "epochs": report.epochs,
                     "entries_erased": report.entries_erased,
+                    "entries_to_erase": entries_to_erase,
                     "entries_beyond_head": report.entries_beyond_head,
                 });
                 context.output.result(&value, || {
+                    let erased = match report.entries_erased {
+                        0 => String::new(),
+                        erased => format!(" ({erased} of them erased, each with its record)"),
+                    };
                     format!(
-                        "the log is whole: {} entries, {members} members, {indicators} indicators, root {}",
+                        "the log is whole: {} entries{erased}, {members} members, {indicators} indicators, root {}",
                         report.head.size,
                         json::hex(&report.head.root)
                     )

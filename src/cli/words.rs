@@ -103,6 +103,7 @@ pub fn state(number: Number) -> &'static str {
         Ok(wire::IndicatorState::Embargoed) => "embargoed",
         Ok(wire::IndicatorState::Retracted) => "retracted",
         Ok(wire::IndicatorState::Expired) => "expired",
+        Ok(wire::IndicatorState::Erased) => "erased",
         Ok(wire::IndicatorState::Unspecified) | Err(_) => UNKNOWN,
     }
 }

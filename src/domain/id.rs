@@ -49,6 +49,12 @@ uuid_newtype! {
     /// A typed canonical value. UUIDv5 of `(kind, value)`, the same on every hub.
     ObservableId
 }
+
+impl ObservableId {
+    /// Stands for what was erased, and is the id of nothing.
+    pub const ERASED: ObservableId = ObservableId(Uuid::nil());
+}
+
 uuid_newtype! {
     /// A one-time right to enrol one agent. UUIDv7.
     InvitationId

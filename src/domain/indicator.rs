@@ -82,11 +82,19 @@ pub enum State {
     Retracted,
     /// Past its expiry.
     Expired,
+    /// Its content is no more: nobody sees it.
+    Erased,
 }
 
 impl State {
     /// All states, in the order of their numbers on the wire, which start at 1.
-    pub const ALL: [State; 4] = [State::Active, State::Embargoed, State::Retracted, State::Expired];
+    pub const ALL: [State; 5] = [
+        State::Active,
+        State::Embargoed,
+        State::Retracted,
+        State::Expired,
+        State::Erased,
+    ];
 }
 
 /// Confidence, 0 to 100, as in STIX 2.1. 0 means none.

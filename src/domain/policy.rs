@@ -111,7 +111,7 @@ impl<B> Release<B> {
 
 /// Releases `body`, which `subject` describes, to `viewer`; or gives nothing, which looks the same as "does not exist".
 pub fn evaluate<B>(viewer: &Viewer, subject: &Subject<'_>, body: B) -> Option<Release<B>> {
-    if viewer.standing != Standing::Active {
+    if viewer.standing != Standing::Active || subject.state == State::Erased {
         return None;
     }
     let own = viewer.member == subject.publisher;
@@ -142,7 +142,7 @@ pub fn evaluate_all<'a, B>(
 
 fn in_time_and_audience(viewer: &Viewer, subject: &Subject<'_>) -> bool {
     match subject.state {
-        State::Retracted | State::Expired => false,
+        State::Retracted | State::Expired | State::Erased => false,
         // The embargo's own list stands for the audience until it ends.
         State::Embargoed => {
             let embargo = subject.handling.embargo.as_ref();

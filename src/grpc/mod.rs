@@ -28,6 +28,7 @@ mod unsent;
 mod assessment_service;
 mod disclosure_service;
 mod enrolment_service;
+mod erasure_service;
 mod feed_service;
 mod membership_service;
 mod publish_service;
@@ -60,6 +61,7 @@ pub fn router(hub: &Hub) -> Router {
     use server::assessment_service_server::AssessmentServiceServer;
     use server::disclosure_service_server::DisclosureServiceServer;
     use server::enrolment_service_server::EnrolmentServiceServer;
+    use server::erasure_service_server::ErasureServiceServer;
     use server::feed_service_server::FeedServiceServer;
     use server::membership_service_server::MembershipServiceServer;
     use server::publish_service_server::PublishServiceServer;
@@ -96,6 +98,9 @@ pub fn router(hub: &Hub) -> Router {
             disclosure_service::Service::new(hub.clone())
         )))
         .add_service(limited!(RecallServiceServer::new(recall_service::Service::new(
+            hub.clone()
+        ))))
+        .add_service(limited!(ErasureServiceServer::new(erasure_service::Service::new(
             hub.clone()
         ))))
         .add_service(health);

@@ -9,6 +9,7 @@ use crate::domain::id::IndicatorId;
 use crate::domain::member::Role;
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
+use crate::hub::erase::ErasedCounts;
 use crate::hub::query::{Matches, PAGE_ITEMS_MAX, Reach};
 use crate::hub::recall::RecallCounts;
 use crate::hub::{Disk, Hub};
@@ -151,6 +152,11 @@ impl QueryService for Service {
         let condition = self.hub.condition();
         let admin = caller.roles.has(Role::Admin);
         let disk = if admin { self.hub.disk() } else { Disk::default() };
+        let erased = if admin {
+            self.hub.erased()
+        } else {
+            ErasedCounts::default()
+        };
         let recalls = match admin {
             true => self.hub.recall_counts().await.map_err(status::from_hub)?,
             false if caller.roles.has(Role::Publisher) => {
@@ -179,6 +185,8 @@ impl QueryService for Service {
             disk_free_bytes: disk.free_bytes,
             recalls_open: recalls.open,
             recalls_overdue: recalls.overdue,
+            entries_erased: erased.entries,
+            erased_bytes: erased.bytes_returned,
         }))
     }
 }

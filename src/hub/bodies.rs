@@ -87,12 +87,18 @@ impl Hub {
     pub(super) async fn read_bodies(&self, numbers: Vec<BodyNumber>) -> Result<Vec<Bytes>, HubError> {
         let reader = self.shared.bodies.clone();
         let cached = reader.cached(&numbers);
-        if cached.iter().all(Option::is_some) {
+        let is_there = |body: &Option<Bytes>| body.as_ref().is_some_and(|body| !body.is_empty());
+        if cached.iter().all(is_there) {
             return Ok(cached.into_iter().flatten().collect());
         }
         let _reading = InFlight::new(&self.shared.reads_in_flight);
-        let read = waiting(move || reader.fetch(&numbers)).await?;
-        read.map_err(|error| HubError::Unreadable(error.to_string()))
+        let bodies = waiting(move || reader.fetch(&numbers)).await?;
+        let bodies = bodies.map_err(|error| HubError::Unreadable(error.to_string()))?;
+        match bodies.iter().any(Bytes::is_empty) {
+            // Found while it was there, by who had not read it yet.
+            true => Err(HubError::Unreadable("it was erased".into())),
+            false => Ok(bodies),
+        }
     }
 
     /// Reads the bodies of what was found, and has the crossings among them written down: what this gives may be delivered.

@@ -24,6 +24,9 @@
 //! needs to hold, and a feed can be resumed anywhere, by any hub that holds the same log. Several changes of one indicator within a
 //! pass arrive as one.
 //!
+//! What a value filter asks of a version may have been erased since. Where the answer matters, a cursor from before is refused, and the
+//! subscriber takes a snapshot.
+//!
 //! Where a batch ends depends on what the member may see alone. A batch is handed out when the feed is live, or when it is full and
 //! there is another change to send (the first upsert after removals counts the batch as full): how many touches of others' lie between, and how often the lock was let go on the way, would
 //! otherwise show in the number and size of batches.
@@ -146,6 +149,8 @@ enum Step {
     Full,
     /// Bodies must be read before there is an answer.
     Short,
+    /// What would have to be asked was erased: nothing but a snapshot can bring the mirror to what it must be.
+    Untold,
     /// Nothing is left to scan.
     Live(Digest),
 }
@@ -263,6 +268,12 @@ impl Feed {
                 Step::Short => {
                     self.bring_bodies().await?;
                     continue;
+                }
+                Step::Untold => {
+                    return Err(HubError::CursorRefused {
+                        field: "cursor",
+                        reason: "is older than what was erased since; subscribe without one for a snapshot",
+                    });
                 }
                 Step::Full => {
                     self.announced_live = false;
@@ -386,6 +397,9 @@ impl Feed {
                 let dealt = pass.deal_with(touch);
                 if pass.is_short_at(touch) {
                     return Step::Short;
+                }
+                if pass.is_untold() {
+                    return Step::Untold;
                 }
                 if let Some(change) = &dealt.change
                     && self.filling.is_full_for(change, &self.limits)

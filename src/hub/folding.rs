@@ -42,6 +42,17 @@ impl Folding {
         Ok(())
     }
 
+    /// To be asked after the last entry: whether what is erased is what the log says.
+    pub fn end(&mut self) -> Result<(), OpenError> {
+        Ok(self.views.end_fold()?)
+    }
+
+    /// How many entries the log says are to be erased and are not yet.
+    pub fn entries_to_erase(&self) -> u64 {
+        let due = self.views.erasures.due().iter();
+        due.map(|erased| erased.seqs.len() as u64).sum()
+    }
+
     /// How many members and indicators the views hold.
     pub fn counts(&self) -> (usize, usize) {
         (self.views.roster.members().count(), self.views.indicators.len())
@@ -55,7 +66,8 @@ fn decode(seq: Seq, bytes: &Bytes) -> Result<Entry, OpenError> {
 /// Folds the entries from `views.next` up to `to`.
 pub(super) fn fold(log: &LogReader, to: Seq, views: &mut Views) -> Result<(), OpenError> {
     let from = views.next;
-    std::thread::scope(|scope| {
+    views.erasures.begin_fold(from);
+    std::thread::scope(|scope| -> Result<(), OpenError> {
         let threads = std::thread::available_parallelism()
             .map_or(1, usize::from)
             .min(DECODERS_MAX);
@@ -75,7 +87,8 @@ pub(super) fn fold(log: &LogReader, to: Seq, views: &mut Views) -> Result<(), Op
             Ok(read) => Ok(read?),
             Err(panic) => std::panic::resume_unwind(panic),
         }
-    })
+    })?;
+    Ok(views.end_fold()?)
 }
 
 /// Deals the log out to the threads that decode, a chunk to each in turn. Ends early where one of them does not go on.

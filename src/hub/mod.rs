@@ -19,6 +19,7 @@ mod writing;
 mod guard;
 
 pub mod assess;
+pub mod erase;
 pub mod publish;
 pub mod quota;
 pub mod roster;
@@ -33,27 +34,29 @@ pub mod recall;
 mod retract;
 pub mod subscription;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::domain::agent::AgentName;
-use crate::domain::id::{IndicatorId, InvitationId, MemberId, Seq, Timestamp};
+use crate::domain::id::{IndicatorId, InvitationId, MemberId, Timestamp};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Roles, Standing};
 use crate::domain::warning::WarningLists;
-use crate::log::bodies::{BodiesOptions, BodyReader};
+use crate::log::bodies::{BodiesOptions, BodyNumber, BodyReader};
 use crate::log::entry::{Actor, DecodeError, Entry, Event};
 use crate::log::{Durability, Head, Log, ReadError};
 use crate::pki::{Authority, ConnectionRegistry, Identity, PeerCertificate};
 
 use cursor::Sealer;
+use erase::{LogHandles, Retention};
 use error::HubError;
 use feed::alike::CommonBatches;
 use locked::{Held, LockedViews};
@@ -68,6 +71,7 @@ use views::Views;
 pub use cursor::KEY_LEN as CURSOR_KEY_LEN;
 pub use disk::Disk;
 pub use folding::Folding;
+pub use views::erasures::Fault as ErasureFault;
 
 /// The hub. Cheap to clone; all clones are one hub.
 #[derive(Clone)]
@@ -96,6 +100,8 @@ pub struct HubOptions {
     pub recall: RecallRules,
     /// What one member may take of the hub.
     pub limits: quota::Limits,
+    /// How long what is over is kept.
+    pub retention: Retention,
     /// Where the log lies, to tell how full the disk is.
     pub log_dir: PathBuf,
     /// Opens the log anew, after it stopped for want of space.
@@ -129,6 +135,13 @@ pub(crate) struct Shared {
     streams: Streams,
     common: CommonBatches,
     log_dir: PathBuf,
+    views_dir: PathBuf,
+    log_handles: RwLock<LogHandles>,
+    retention: Retention,
+    erasure_ordered: Notify,
+    bytes_returned: AtomicU64,
+    /// Of entries that are erased, where the store has the bodies still.
+    bodies_to_erase: Mutex<BTreeSet<BodyNumber>>,
     warning_lists: ArcSwap<WarningLists>,
     warning_lists_strict: bool,
     stopping: CancellationToken,
@@ -151,6 +164,9 @@ pub enum OpenError {
         /// Why.
         reason: DecodeError,
     },
+    /// What is erased is not what the log says.
+    #[error("the log is damaged: {0}")]
+    Erasure(#[from] ErasureFault),
     /// The sequencer's thread could not be started.
     #[error("the sequencer cannot be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -218,9 +234,8 @@ impl Hub {
     /// Folds `log` and starts the sequencer. The thread ends, and closes the log, after [`Hub::close`].
     pub fn open(log: Log, options: HubOptions) -> Result<(Hub, std::thread::JoinHandle<()>), OpenError> {
         let (views_dir, durability) = (&options.views_dir, options.views_durability);
-        let (keeper, mut views) = Keeper::load(views_dir, durability, options.bodies, &log.reader());
-        let (head, kept) = (log.head(), views.next);
-        folding::fold(&log.reader(), Seq(head.size), &mut views)?;
+        let (keeper, views) = Keeper::fold(views_dir, durability, options.bodies, &log.reader())?;
+        let head = log.head();
         let HubOptions {
             authority,
             connections,
@@ -231,9 +246,10 @@ impl Hub {
             warning_lists_strict,
             recall,
             limits,
+            retention,
             log_dir,
             reopen,
-            views_dir: _,
+            views_dir,
             views_durability: _,
             bodies: _,
         } = options;
@@ -255,12 +271,18 @@ impl Hub {
             streams: Streams::default(),
             common: CommonBatches::default(),
             log_dir,
+            views_dir,
+            log_handles: RwLock::new(LogHandles::of(&log)),
+            retention,
+            erasure_ordered: Notify::new(),
+            bytes_returned: AtomicU64::default(),
+            bodies_to_erase: Mutex::default(),
             warning_lists: ArcSwap::from_pointee(warning_lists),
             warning_lists_strict,
             stopping: CancellationToken::new(),
             server_certificate_ends: AtomicI64::default(),
             feeds_open: AtomicU32::default(),
-            entries_folded: head.size - kept.0,
+            entries_folded: head.size - keeper.kept(),
         });
         let (sequencer, thread) = Sequencer::start(log, reopen, keeper, shared.clone())?;
         let hub = Hub { shared, sequencer };
@@ -422,6 +444,11 @@ impl Shared {
         self.views.write()
     }
 
+    /// What is left here after a crash is found again by the fold of the next start.
+    fn bodies_to_erase(&self) -> MutexGuard<'_, BTreeSet<BodyNumber>> {
+        self.bodies_to_erase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn set_read_only(&self, reason: Option<String>) {
         *self.read_only.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = reason;
     }
@@ -441,6 +468,7 @@ impl Shared {
                 Event::MemberStandingChanged { member, standing, .. } if *standing != Standing::Active => {
                     self.connections.cancel_member(*member);
                 }
+                Event::ErasureOrdered { .. } => self.erasure_ordered.notify_one(),
                 _ => {}
             }
         }

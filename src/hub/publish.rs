@@ -11,6 +11,7 @@ use crate::domain::member::Role;
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
 use crate::log::Salted;
+use crate::log::bodies::BodyNumber;
 use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
 
 use super::error::HubError;
@@ -168,7 +169,8 @@ impl Hub {
         let numbers = {
             let views = self.shared.read();
             let versions = ids.iter().filter_map(|id| own_version(&views, member, *id));
-            versions.map(|version| version.body).collect()
+            let bodies = versions.map(|version| version.body);
+            bodies.filter(|body| *body != BodyNumber::ERASED).collect()
         };
         self.bring_readable(AtHand::collecting(&self.shared.bodies), numbers)
             .await
@@ -403,12 +405,15 @@ pub(super) fn own(
     id: IndicatorId,
 ) -> Result<Indicator, HubError> {
     let version = own_version(views, member, id).ok_or(HubError::NotFound { field: "id" })?;
+    if version.state == State::Erased {
+        return Err(erased());
+    }
     let body = bodies.body(version.body);
     let indicator = body.and_then(|body| views.indicators.decode(version, &body));
     indicator.ok_or(HubError::Unreadable(format!("the body of {id}")))
 }
 
-fn own_version(views: &Views, member: MemberId, id: IndicatorId) -> Option<&Version> {
+pub(super) fn own_version(views: &Views, member: MemberId, id: IndicatorId) -> Option<&Version> {
     let index = views.indicators.find(id)?;
     let version = views.indicators.record(index).current;
     (views.indicators.class(version).publisher == member).then_some(version)
@@ -420,6 +425,14 @@ pub(super) fn state_of(views: &Views, id: IndicatorId) -> Option<State> {
         .indicators
         .find(id)
         .map(|index| views.indicators.record(index).current.state)
+}
+
+/// What an owner is told of an indicator of its own of which nothing is left.
+pub(super) fn erased() -> HubError {
+    HubError::Conflict {
+        field: "id",
+        reason: "was erased".into(),
+    }
 }
 
 fn check_revisable(

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, ObservableId, RunId};
+use crate::domain::indicator::State;
 use crate::domain::member::{Role, Viewer};
 use crate::domain::observable::{Kind, Observable};
 use crate::domain::policy::{self, Release};
@@ -15,6 +16,7 @@ use super::assess::{Corroboration, corroboration};
 use super::bodies::Found;
 use super::cursor::{Binding, Position};
 use super::error::HubError;
+use super::publish::{erased, own_version};
 use super::views::Views;
 use super::views::at_hand::AtHand;
 use super::views::indicators::RecordIndex;
@@ -141,6 +143,9 @@ impl Hub {
         let found = {
             let views = self.shared.read();
             let viewer = viewer(&views, caller)?;
+            if own_version(&views, caller.member, id).is_some_and(|version| version.state == State::Erased) {
+                return Err(erased());
+            }
             views
                 .indicators
                 .find(id)

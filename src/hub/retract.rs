@@ -10,7 +10,7 @@ use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
 
 use super::error::HubError;
 use super::guard::check_share;
-use super::publish::{Outcome, Rejection, RejectionCode, own, state_of};
+use super::publish::{Outcome, Rejection, RejectionCode, own, own_version};
 use super::recall::RecallRules;
 use super::roster;
 use super::sequencer::Verdict;
@@ -99,21 +99,18 @@ impl Retraction {
 
     fn stage_one(&self, (views, bodies): (&Views, &AtHand), staged: &mut Staged, place: usize) -> Outcome {
         let id = self.ids[place];
+        if let Some(revision) = taken_back(views, self.member, id) {
+            return Outcome::Duplicate { id, revision };
+        }
         let old = match own((views, bodies), self.member, id) {
             Ok(old) => old,
             Err(error) => return Outcome::Rejected(rejection(&error, format!("ids[{place}]"))),
         };
-        // Named twice in one request, or retracted before: once is enough.
+        // Named twice in one request: once is enough.
         if staged.touched.contains(&id) {
             return Outcome::Duplicate {
                 id,
                 revision: old.revision + 1,
-            };
-        }
-        if state_of(views, id) == Some(State::Retracted) {
-            return Outcome::Duplicate {
-                id,
-                revision: old.revision,
             };
         }
         let revision = old.revision + 1;
@@ -150,4 +147,10 @@ fn rejection(error: &HubError, field: String) -> Rejection {
             retry_after: None,
         },
     }
+}
+
+/// The last revision of one of the member's own indicators that was retracted before, or of which nothing is left.
+fn taken_back(views: &Views, member: MemberId, id: IndicatorId) -> Option<u32> {
+    let version = own_version(views, member, id)?;
+    matches!(version.state, State::Retracted | State::Erased).then_some(version.revision)
 }

@@ -13,6 +13,7 @@ use crate::log::entry::{Entry, Event};
 use crate::log::{AppendError, Head, Log};
 
 use super::disk::free_bytes;
+use super::erase::LogHandles;
 use super::error::HubError;
 use super::queue::{Lane, Queue, Refusal};
 use super::snapshot::Keeper;
@@ -263,9 +264,18 @@ impl Worker {
         }
         match self.log.take().map(Log::close) {
             // Last, for it takes seconds: whoever loses patience with it loses nothing but the next start's time.
-            Some(Ok(())) => self.keeper.keep(&self.shared.read(), &self.head),
+            Some(Ok(())) => self.keep(),
             Some(Err(error)) => tracing::error!(%error, "the log did not close cleanly; the next start will check it"),
             None => {}
+        }
+    }
+
+    /// Leaves a snapshot, but for one of what is being erased.
+    fn keep(&mut self) {
+        let views = self.shared.read();
+        match views.erasures.due().is_empty() && self.shared.bodies_to_erase().is_empty() {
+            true => self.keeper.keep(&views, &self.head),
+            false => tracing::info!("no snapshot of the views was made, for something is being erased"),
         }
     }
 
@@ -276,6 +286,9 @@ impl Worker {
             self.starting = None;
             let ordinal = self.apply(staged.entries.iter());
             self.shared.after_write(self.head, ordinal, staged.entries.iter());
+        }
+        if let Some(log) = self.log.as_mut().filter(|_| staged.ends_epoch) {
+            log.end_epoch();
         }
         let views = self.shared.read();
         completions
@@ -424,6 +437,12 @@ impl Worker {
         };
         let ordinal = self.apply(entries.iter());
         self.head = head;
+        let handles = LogHandles::of(&log);
+        *self
+            .shared
+            .log_handles
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = handles;
         self.log = Some(log);
         self.shared.after_write(head, ordinal, entries.iter());
         self.shared.set_read_only(None);

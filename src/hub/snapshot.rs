@@ -7,6 +7,8 @@ use crate::domain::id::Seq;
 use crate::log::bodies::{Bodies, BodiesOptions};
 use crate::log::{DiskError, Durability, Head, LogReader, Refusal, Snapshot, SnapshotWriter};
 
+use super::OpenError;
+use super::folding;
 use super::views::Views;
 use super::views::snapshot::{Reading, Sections, VERSION};
 
@@ -23,15 +25,37 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// The views as the snapshot in `views_dir` has them, or of nothing yet; to be folded on from [`Views::next`].
-    pub fn load(views_dir: &Path, durability: Durability, bodies: BodiesOptions, log: &LogReader) -> (Keeper, Views) {
+    /// The views of the whole log: from the snapshot in `views_dir` on, or from nothing.
+    pub fn fold(
+        views_dir: &Path,
+        durability: Durability,
+        bodies: BodiesOptions,
+        log: &LogReader,
+    ) -> Result<(Keeper, Views), OpenError> {
+        let (mut keeper, mut views) = Keeper::load(views_dir, durability, bodies, log);
+        let end = Seq(log.head().size);
+        folding::fold(log, end, &mut views)?;
+        if views.erasures.reaches_back() {
+            // Its thread writes to the file that is made anew now.
+            views.indicators.bodies_mut().close();
+            refuse(&keeper.path, "entries that it holds are erased, or are to be");
+            keeper.kept = None;
+            views = Views::new(Bodies::open(&views_dir.join(BODIES_FILE), bodies));
+            folding::fold(log, end, &mut views)?;
+        }
+        Ok((keeper, views))
+    }
+
+    /// How many entries the snapshot holds that the views were folded on from.
+    pub fn kept(&self) -> u64 {
+        self.kept.map_or(0, |kept| kept.0)
+    }
+
+    /// The views as the snapshot has them, or of nothing yet; to be folded on from [`Views::next`].
+    fn load(views_dir: &Path, durability: Durability, bodies: BodiesOptions, log: &LogReader) -> (Keeper, Views) {
         let (path, bodies_path) = (views_dir.join(SNAPSHOT_FILE), views_dir.join(BODIES_FILE));
         let loaded = load(&path, &bodies_path, bodies, log).unwrap_or_else(|refusal| {
-            tracing::warn!(%refusal, path = %path.display(), "the snapshot of the views is not used: the whole log is folded");
-            // It will fit no better, and might be taken for one of the file of bodies that is made now.
-            if let Err(error) = Snapshot::remove(&path) {
-                tracing::warn!(%error, path = %path.display(), "the snapshot of the views could not be removed");
-            }
+            refuse(&path, refusal);
             None
         });
         let kept = loaded.as_ref().map(|views| views.next);
@@ -51,6 +75,19 @@ impl Keeper {
             Ok(false) => tracing::warn!("no snapshot of the views was made, for their bodies are not all in the file"),
             Err(error) => tracing::warn!(%error, "no snapshot of the views was made"),
         }
+    }
+}
+
+/// Removes the snapshot in `views_dir`: to be called before anything that it may hold is erased.
+pub(super) fn remove(views_dir: &Path) -> Result<(), DiskError> {
+    Snapshot::remove(&views_dir.join(SNAPSHOT_FILE))
+}
+
+/// Says why a snapshot is not used. It will fit no better, and might be taken for one of the file of bodies that is made now.
+fn refuse(path: &Path, reason: impl std::fmt::Display) {
+    tracing::warn!(%reason, path = %path.display(), "the snapshot of the views is not used: the whole log is folded");
+    if let Err(error) = Snapshot::remove(path) {
+        tracing::warn!(%error, path = %path.display(), "the snapshot of the views could not be removed");
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) struct Staged {
     pub recalled: GivenMap<MemberId, usize>,
     /// What members store besides what the views know.
     pub stored: GivenMap<MemberId, Stored>,
+    /// Whether the log's epoch ends with it.
+    pub ends_epoch: bool,
     closed: bool,
     room: Room,
 }
@@ -119,6 +121,7 @@ impl Staged {
             subscriptions,
             recalled,
             stored,
+            ends_epoch,
             closed,
             room,
         } = self;
@@ -130,7 +133,7 @@ impl Staged {
         subscriptions.clear();
         recalled.clear();
         stored.clear();
-        (*bytes, *closed, *room) = (0, false, Room::default());
+        (*bytes, *ends_epoch, *closed, *room) = (0, false, false, Room::default());
     }
 
     /// Adds an entry.

@@ -112,8 +112,9 @@ impl Snapshot {
         }))
     }
 
-    /// Removes the snapshot in the file `path`, for good.
+    /// Removes the snapshot in the file `path`, for good, and what a crash left of one that was being written.
     pub fn remove(path: &Path) -> Result<(), DiskError> {
+        disk::remove_file(&partial(path))?;
         disk::remove_file(path)
     }
 
@@ -197,6 +198,11 @@ fn fits(made_at: &MadeAt, log: &LogReader) -> Result<(), Refusal> {
     }
 }
 
+/// Where a snapshot is written until it is whole.
+fn partial(path: &Path) -> PathBuf {
+    path.with_extension("partial")
+}
+
 /// A snapshot that is being written, under another name until it is whole and on disk.
 #[derive(Debug)]
 pub struct SnapshotWriter {
@@ -215,7 +221,7 @@ impl SnapshotWriter {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).on("create directory", dir)?;
         }
-        let partial = path.with_extension("partial");
+        let partial = partial(path);
         let file = File::create(&partial).on("create", &partial)?;
         file.write_all_at(&MAGIC, 0).on("write", &partial)?;
         Ok(SnapshotWriter {

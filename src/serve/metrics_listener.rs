@@ -75,6 +75,9 @@ async fn show(State(Sources { hub, connections }): State<Sources>) -> String {
         metrics::gauge!("clearinghouse_recalls_open").set(f64::from(recalls.open));
         metrics::gauge!("clearinghouse_recalls_overdue").set(f64::from(recalls.overdue));
     }
+    let erased = hub.erased();
+    metrics::gauge!("clearinghouse_entries_erased").set(erased.entries as f64);
+    metrics::counter!("clearinghouse_erased_bytes_total").absolute(erased.bytes_returned);
     let disk = hub.disk();
     metrics::gauge!("clearinghouse_log_disk_bytes").set(disk.used_bytes as f64);
     metrics::gauge!("clearinghouse_disk_free_bytes").set(disk.free_bytes as f64);

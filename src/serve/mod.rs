@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::domain::id::Timestamp;
+use crate::hub::erase::Retention;
 use crate::hub::recall::RecallRules;
 use crate::hub::{Hub, HubOptions};
 use crate::log::bodies::BodiesOptions;
@@ -31,6 +32,12 @@ pub use init::{InitError, InitRequest, Initialised, init};
 
 /// How often time passes in the hub.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How often what is due is erased.
+const ERASE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// The least time between two rounds of that.
+const ERASE_REST: Duration = Duration::from_secs(10);
 
 /// How often the server's certificate is looked at, and replaced where its end is near.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(86_400);
@@ -151,6 +158,7 @@ pub async fn run_with(
     };
     let accepting = tokio::spawn(listener::accept(listener, door, config.connections_max));
     let ticking = tokio::spawn(tick(hub.clone(), connections, stopping.clone()));
+    let erasing = tokio::spawn(erase(hub.clone(), stopping.clone()));
     dir.tell_admin(bound);
     on_ready(bound);
 
@@ -171,8 +179,11 @@ pub async fn run_with(
     if drained.await.is_err() {
         tracing::warn!("some connections did not end in time and are dropped");
     }
-    ticking.abort();
-    let _ = ticking.await;
+    // What they have begun in the log is in order at any point.
+    for task in [ticking, erasing] {
+        task.abort();
+        let _ = task.await;
+    }
     if let Some(metrics) = metrics {
         metrics.abort();
         let _ = metrics.await;
@@ -239,6 +250,7 @@ fn open(config: Config, log_options: Options) -> Result<Opened, ServeError> {
             large_window_secs: config.large_retraction_window_secs,
         },
         limits: quotas(&config.limits),
+        retention: retention(&config.retention),
         log_dir: dir.log(),
         reopen: reopener(dir.log(), log_options),
         views_dir: dir.views(),
@@ -277,6 +289,20 @@ fn quotas(limits: &crate::config::Limits) -> crate::hub::quota::Limits {
     }
 }
 
+fn retention(rules: &crate::config::Retention) -> Retention {
+    let crate::config::Retention {
+        superseded_days,
+        retracted_days,
+        expired_days,
+    } = *rules;
+    let secs = |days: u16| (days > 0).then_some(u32::from(days) * 86_400);
+    Retention {
+        superseded_secs: secs(superseded_days),
+        retracted_secs: secs(retracted_days),
+        expired_secs: secs(expired_days),
+    }
+}
+
 fn reopener(path: PathBuf, options: Options) -> Box<dyn FnMut() -> Result<Log, crate::log::OpenError> + Send> {
     Box::new(move || Log::open(&path, options.clone()))
 }
@@ -296,10 +322,30 @@ async fn tick(hub: Hub, connections: ConnectionRegistry, stopping: CancellationT
     }
 }
 
+/// Erases what is due, from time to time and when it is ordered.
+async fn erase(hub: Hub, stopping: CancellationToken) {
+    let mut every = tokio::time::interval(ERASE_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            _ = every.tick() => {}
+            () = hub.erasure_ordered() => {}
+        }
+        if let Err(error) = hub.erase_due(tokio::time::sleep).await {
+            tracing::warn!(%error, "not all that is due was erased; it is tried again");
+        }
+        // Each order may begin an epoch of the log: those that come now are followed together.
+        tokio::time::sleep(ERASE_REST).await;
+    }
+}
+
 /// What an offline check found whole.
 pub struct Verified {
-    /// Bytes of all entries that were not erased, before compression.
+    /// Bytes of all entries, or of what is left of those that were erased, before compression.
     pub entry_bytes: u64,
+    /// Entries that the log says are to be erased, and that are not yet.
+    pub entries_to_erase: u64,
     /// Of the log.
     pub log: crate::log::Report,
     /// Members in the views.
@@ -331,10 +377,12 @@ pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
         }
     })?;
     folded?;
+    folding.end()?;
     let (members, indicators) = folding.counts();
     Ok(Verified {
         log,
         entry_bytes,
+        entries_to_erase: folding.entries_to_erase(),
         members,
         indicators,
     })

@@ -50,6 +50,8 @@ pub struct Item {
     pub said: Said,
     pub state: State,
     pub end: Option<End>,
+    /// Whether nothing is left of it.
+    pub erased: bool,
     /// Member and wish that could see it at some time.
     pub ever: BTreeSet<(usize, u8)>,
 }
@@ -66,7 +68,7 @@ impl Oracle {
     pub fn sees(&self, viewer: usize, item: &Item) -> bool {
         let member = &self.members[viewer];
         // 1. A suspended or removed member sees nothing. An owner sees its own.
-        if member.standing != Standing::Active {
+        if member.standing != Standing::Active || item.erased {
             return false;
         }
         item.owner == viewer || self.is_open_to(viewer, item)
@@ -77,7 +79,7 @@ impl Oracle {
         let (member, terms) = (&self.members[viewer], &item.said.terms);
         let invited = match item.state {
             // 2. Retracted or expired: the owner alone. Embargoed: those that the embargo names.
-            State::Retracted | State::Expired => false,
+            State::Retracted | State::Expired | State::Erased => false,
             State::Embargoed => terms
                 .embargo
                 .as_ref()
@@ -151,6 +153,13 @@ impl Oracle {
     pub fn retract(&mut self, at: usize) {
         self.items[at].revision += 1;
         self.end(at, State::Retracted);
+    }
+
+    /// An order to erase takes it back for good.
+    pub fn order_erasure(&mut self, at: usize) {
+        if !self.items[at].erased {
+            self.end(at, State::Retracted);
+        }
     }
 
     /// What ended an indicator first is what those who saw it are told.

@@ -117,6 +117,10 @@ pub enum Step {
     Drop {
         subscriber: usize,
     },
+    /// An admin has an indicator erased, and time passes.
+    Erase {
+        item: usize,
+    },
     /// The hub closes and opens again.
     Restart,
 }
@@ -139,6 +143,20 @@ pub fn history(random: &mut StdRng) -> Vec<Step> {
             true => steps.extend(blink(random)),
             false => steps.push(step(random)),
         }
+    }
+    steps
+}
+
+/// A history in which indicators are erased, and the hub starts anew on what is left.
+pub fn history_with_erasures(random: &mut StdRng) -> Vec<Step> {
+    let mut steps = history(random);
+    for _ in 0..random.random_range(1..4) {
+        let at = random.random_range(steps.len() / 2..=steps.len());
+        let erase = Step::Erase {
+            item: random.random_range(0..16),
+        };
+        let restart = random.random_bool(0.6).then_some(Step::Restart);
+        steps.splice(at..at, [erase].into_iter().chain(restart));
     }
     steps
 }

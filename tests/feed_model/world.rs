@@ -14,7 +14,7 @@ use clearinghouse::hub::publish::{Outcome, RejectionCode};
 use tokio::runtime::Runtime;
 
 use super::hub_support::waiting::wait;
-use super::hub_support::{self, TestHub, drafts};
+use super::hub_support::{self, Earlier, TestHub, drafts};
 use super::oracle::{Item, Member, Oracle, Said, Terms};
 use super::recalls::Taken;
 use super::steps::{CAMPAIGNS, CONFIDENCES, Draft, LAST, MEMBERS_MAX, Step, TAGS, VALUES, WISHES};
@@ -34,6 +34,8 @@ pub struct Counts {
     pub restarts: u64,
     /// Pairs of an indicator that was taken back and a subscription that may hold it.
     pub recalls: u64,
+    /// Indicators of which nothing is left.
+    pub erased: u64,
 }
 
 /// A hub on which histories run one after the other. None sees the indicators of the one before.
@@ -41,7 +43,7 @@ pub struct Stage {
     pub hub: TestHub,
     runtime: Runtime,
     /// The snapshot of the views at the last restart.
-    earlier: Option<Vec<u8>>,
+    earlier: Option<Earlier>,
     named: usize,
     pub counts: Counts,
     /// Set where a history left something behind that the next would see.
@@ -60,8 +62,17 @@ pub(super) struct World<'a> {
 
 impl Stage {
     pub fn new() -> Stage {
+        Stage::on(TestHub::new())
+    }
+
+    /// On a hub that erases.
+    pub fn erasing() -> Stage {
+        Stage::on(TestHub::erasing())
+    }
+
+    fn on(hub: TestHub) -> Stage {
         Stage {
-            hub: TestHub::new(),
+            hub,
             runtime: hub_support::runtime(),
             earlier: None,
             named: 0,
@@ -147,6 +158,7 @@ impl World<'_> {
                 self.oracle.pass(self.now());
                 Ok(())
             }
+            Step::Erase { item } => self.erase(*item),
             Step::Restart => {
                 self.subscribers.iter_mut().for_each(Subscriber::close);
                 self.stage.hub.restart_every_way(&mut self.stage.earlier);
@@ -319,6 +331,7 @@ impl World<'_> {
                     state: first_state(&said.terms),
                     said,
                     end: None,
+                    erased: false,
                     ever: BTreeSet::new(),
                 });
                 Ok(())
@@ -348,9 +361,11 @@ impl World<'_> {
         let foreign = !said.terms.groups.is_subset(&author.groups);
         match revised {
             Err(HubError::Unauthenticated(_)) if author.standing != Standing::Active => Ok(()),
-            Err(HubError::Conflict { field: "id", .. }) if item.state == State::Retracted => Ok(()),
+            Err(HubError::Conflict { field: "id", .. }) if item.state == State::Retracted || item.erased => Ok(()),
             Err(HubError::Invalid(_)) if foreign && item.state != State::Retracted => Ok(()),
-            Ok(_) if author.standing != Standing::Active || item.state == State::Retracted || foreign => {
+            Ok(_)
+                if author.standing != Standing::Active || item.state == State::Retracted || item.erased || foreign =>
+            {
                 Err("a revision was accepted that must be refused".into())
             }
             Ok((_, next)) if next == revision + 1 => {
@@ -381,7 +396,7 @@ impl World<'_> {
                 other => Err(format!("an inactive member's retraction came to {other:?}")),
             };
         }
-        let again = self.oracle.items[at].state == State::Retracted;
+        let again = self.oracle.items[at].state == State::Retracted || self.oracle.items[at].erased;
         match retracted.map(|outcomes| outcomes.into_iter().next()) {
             Ok(Some(Outcome::Duplicate { revision: held, .. })) if again && held == revision => Ok(()),
             Ok(Some(Outcome::Accepted { revision: next, .. })) if !again && next == revision + 1 => {
@@ -443,7 +458,7 @@ impl World<'_> {
         Ok(rules.handling().ok())
     }
 
-    fn now(&self) -> i64 {
+    pub(super) fn now(&self) -> i64 {
         self.stage.hub.clock().now().0
     }
 
@@ -452,7 +467,7 @@ impl World<'_> {
     }
 }
 
-fn wrap(number: usize, count: usize) -> Option<usize> {
+pub(super) fn wrap(number: usize, count: usize) -> Option<usize> {
     (count > 0).then(|| number % count)
 }
 

@@ -11,14 +11,16 @@ use std::sync::OnceLock;
 use std::thread::JoinHandle;
 
 use clearinghouse::domain::agent::AgentName;
+use clearinghouse::domain::handling::Tlp;
 use clearinghouse::domain::id::{GroupId, MemberId, Timestamp};
 use clearinghouse::domain::indicator::Text;
 use clearinghouse::domain::member::{MemberKind, Name, Role, Roles, Standing};
 use clearinghouse::domain::violation::Violation;
 use clearinghouse::domain::warning::WarningLists;
+use clearinghouse::hub::erase::Retention;
 use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::feed::{Batch, Feed};
-use clearinghouse::hub::publish::Item;
+use clearinghouse::hub::publish::{Item, Outcome};
 use clearinghouse::hub::quota::Limits;
 use clearinghouse::hub::recall::RecallRules;
 use clearinghouse::hub::roster::Asked;
@@ -37,11 +39,34 @@ use waiting::{poll_now, wait};
 /// The same for all incarnations of a hub, as a real one keeps it in a file.
 const CURSOR_KEY: [u8; CURSOR_KEY_LEN] = [0x5a; CURSOR_KEY_LEN];
 
+/// How a hub is opened.
+#[derive(Clone, Copy)]
+struct How {
+    body_cache_bytes: usize,
+    limits: Limits,
+    retention: Retention,
+}
+
+impl How {
+    fn usual() -> How {
+        How {
+            body_cache_bytes: body_cache_bytes(),
+            limits: Limits::DEFAULT,
+            retention: Retention::default(),
+        }
+    }
+}
+
+/// The snapshot of an earlier restart, and how many entries were erased then.
+pub struct Earlier {
+    snapshot: Vec<u8>,
+    erased: u64,
+}
+
 /// A hub that can be closed and opened again on its log.
 pub struct TestHub {
     dir: TempDir,
-    body_cache_bytes: usize,
-    limits: Limits,
+    how: How,
     clock: Clock,
     admin: Caller,
     running: Option<(Hub, JoinHandle<()>)>,
@@ -50,20 +75,36 @@ pub struct TestHub {
 impl TestHub {
     /// A new hub with one member, which operates it.
     pub fn new() -> TestHub {
-        TestHub::made(body_cache_bytes(), Limits::DEFAULT)
+        TestHub::made(How::usual())
     }
 
     /// One whose members may take so much of it.
     pub fn with_limits(limits: Limits) -> TestHub {
-        TestHub::made(body_cache_bytes(), limits)
+        TestHub::made(How { limits, ..How::usual() })
+    }
+
+    /// One that keeps nothing longer than it must.
+    pub fn erasing() -> TestHub {
+        let retention = Retention {
+            superseded_secs: Some(0),
+            retracted_secs: Some(0),
+            expired_secs: Some(0),
+        };
+        TestHub::made(How {
+            retention,
+            ..How::usual()
+        })
     }
 
     /// One that keeps no body in memory that is on disk: whatever is found is read from there.
     pub fn with_bodies_on_disk() -> TestHub {
-        TestHub::made(0, Limits::DEFAULT)
+        TestHub::made(How {
+            body_cache_bytes: 0,
+            ..How::usual()
+        })
     }
 
-    fn made(body_cache_bytes: usize, limits: Limits) -> TestHub {
+    fn made(how: How) -> TestHub {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let clock = Clock::new();
         let admin = caller(MemberId(Uuid::now_v7()), Role::ALL);
@@ -86,11 +127,10 @@ impl TestHub {
             .collect();
         let mut log = Log::create(&log_dir(dir.path()), log_options()).expect("a new log");
         log.append(&entries).expect("the first entries");
-        let running = Some(open(log, dir.path(), &clock, (body_cache_bytes, limits)));
+        let running = Some(open(log, dir.path(), &clock, how));
         TestHub {
             dir,
-            body_cache_bytes,
-            limits,
+            how,
             clock,
             admin,
             running,
@@ -119,12 +159,7 @@ impl TestHub {
     /// Opens a hub that is closed.
     pub fn open(&mut self) {
         let log = Log::open(&log_dir(self.dir.path()), log_options()).expect("the log opens again");
-        self.running = Some(open(
-            log,
-            self.dir.path(),
-            &self.clock,
-            (self.body_cache_bytes, self.limits),
-        ));
+        self.running = Some(open(log, self.dir.path(), &self.clock, self.how));
     }
 
     /// Where the bodies of indicators lie.
@@ -134,7 +169,8 @@ impl TestHub {
 
     /// Closes the hub, and opens it with the snapshot that it left, with none, and with one from an earlier restart: each time the views
     /// must be the same, byte for byte as they are kept. `earlier` is the earlier one, and becomes the present one.
-    pub fn restart_every_way(&mut self, earlier: &mut Option<Vec<u8>>) {
+    pub fn restart_every_way(&mut self, earlier: &mut Option<Earlier>) {
+        let erased = self.hub().erased().entries;
         self.close();
         let left = self.snapshot();
         assert_eq!(
@@ -143,7 +179,7 @@ impl TestHub {
             "a fold of the whole log comes to other views"
         );
         if let Some(earlier) = earlier {
-            let kept = self.reopen_from(Some(earlier));
+            let kept = self.reopen_from(Some((&earlier.snapshot, earlier.erased == erased)));
             assert_eq!(
                 kept, left,
                 "an earlier snapshot and a fold of the rest come to other views"
@@ -152,22 +188,21 @@ impl TestHub {
         self.write_snapshot(&left);
         self.open();
         assert_eq!(self.hub().entries_folded(), 0, "the snapshot is used");
-        *earlier = Some(left);
+        *earlier = Some(Earlier { snapshot: left, erased });
     }
 
-    /// The snapshot that a hub leaves which was opened with this one, or with none, and closed again.
-    fn reopen_from(&mut self, snapshot: Option<&[u8]>) -> Vec<u8> {
+    /// The snapshot that a hub leaves which was opened with this one, or with none, and closed again; and whether it must be used.
+    fn reopen_from(&mut self, snapshot: Option<(&[u8], bool)>) -> Vec<u8> {
         match snapshot {
-            Some(bytes) => self.write_snapshot(bytes),
+            Some((bytes, _)) => self.write_snapshot(bytes),
             None => std::fs::remove_file(self.snapshot_path()).expect("the snapshot is removed"),
         }
         self.open();
         let (folded, size) = (self.hub().entries_folded(), self.hub().condition().log.size);
-        assert_eq!(
-            folded == size,
-            snapshot.is_none(),
-            "{folded} of {size} entries were folded"
-        );
+        match snapshot {
+            None => assert_eq!(folded, size),
+            Some((_, is_used)) => assert!(folded < size || !is_used, "{folded} of {size} entries were folded"),
+        }
         self.close();
         self.snapshot()
     }
@@ -177,12 +212,64 @@ impl TestHub {
         views_dir(self.dir.path()).join("snapshot")
     }
 
-    fn snapshot(&self) -> Vec<u8> {
+    /// The snapshot that a hub left.
+    pub fn snapshot(&self) -> Vec<u8> {
         std::fs::read(self.snapshot_path()).expect("a hub that is closed leaves a snapshot")
     }
 
-    fn write_snapshot(&self, bytes: &[u8]) {
+    /// Puts a snapshot there while the hub is closed.
+    pub fn write_snapshot(&self, bytes: &[u8]) {
         std::fs::write(self.snapshot_path(), bytes).expect("the snapshot is put there");
+    }
+
+    /// Where the hub's files lie.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Lets so much time pass that what is over is over for long enough, and writes something by which the log knows the time.
+    pub async fn let_time_pass(&self) {
+        self.pass_secs(1_300).await;
+        let rules = drafts::Rules {
+            members: vec![self.admin.member],
+            ..drafts::Rules::open(Tlp::Amber)
+        };
+        let value = format!("hour-{}.example.com", self.clock.now().0);
+        let content = drafts::content(&value, rules.handling().expect("a handling"));
+        let outcomes = self.hub().publish(&self.admin, vec![Ok(drafts::item(content))]).await;
+        assert!(
+            matches!(outcomes.as_deref(), Ok([Outcome::Accepted { .. }])),
+            "{outcomes:?}"
+        );
+    }
+
+    /// Lets time pass, and has the hub erase what is due and lies in sealed epochs, or was ordered.
+    pub async fn erase(&self) {
+        self.let_time_pass().await;
+        for _ in 0..2 {
+            self.erase_round().await;
+        }
+    }
+
+    /// One round of erasing.
+    pub async fn erase_round(&self) {
+        self.hub().erase_due(async |_| {}).await.expect("a round");
+    }
+
+    /// Changes the files while the hub is closed.
+    pub fn restart_after(&mut self, change: impl FnOnce(&Path)) {
+        self.close();
+        change(self.dir.path());
+        self.restart();
+    }
+
+    /// Why a copy of the log cannot be opened.
+    pub fn refusal_of(&self, copy: &TempDir) -> String {
+        let log = Log::open(&log_dir(copy.path()), log_options()).expect("the log opens");
+        match Hub::open(log, options(copy.path(), &self.clock, self.how)) {
+            Ok(_) => panic!("the copy can be folded"),
+            Err(error) => error.to_string(),
+        }
     }
 
     /// A copy of the log as it is, made while the hub is closed.
@@ -343,7 +430,7 @@ fn views_dir(dir: &Path) -> PathBuf {
 }
 
 /// Without syncs, for speed: what these tests prove does not depend on power cuts. Little memory, for there are many.
-fn log_options() -> Options {
+pub fn log_options() -> Options {
     Options {
         cache_bytes: 1 << 20,
         ballast_bytes: 0,
@@ -358,10 +445,14 @@ fn body_cache_bytes() -> usize {
     given.and_then(|text| text.parse().ok()).unwrap_or(1 << 20)
 }
 
-fn open(log: Log, dir: &Path, clock: &Clock, (body_cache_bytes, limits): (usize, Limits)) -> (Hub, JoinHandle<()>) {
+fn open(log: Log, dir: &Path, clock: &Clock, how: How) -> (Hub, JoinHandle<()>) {
+    Hub::open(log, options(dir, clock, how)).expect("the log can be folded")
+}
+
+fn options(dir: &Path, clock: &Clock, how: How) -> HubOptions {
     let log_path = log_dir(dir);
     let again = log_path.clone();
-    let options = HubOptions {
+    HubOptions {
         authority: authority(),
         connections: ConnectionRegistry::new(ConnectionLimits::DEFAULT),
         cursor_key: CURSOR_KEY,
@@ -370,16 +461,16 @@ fn open(log: Log, dir: &Path, clock: &Clock, (body_cache_bytes, limits): (usize,
         recall: RecallRules::DEFAULT,
         warning_lists: WarningLists::default(),
         warning_lists_strict: false,
-        limits,
+        limits: how.limits,
+        retention: how.retention,
         log_dir: log_path,
         reopen: Box::new(move || Log::open(&again, log_options())),
         views_dir: views_dir(dir),
         views_durability: Durability::SkipSync,
         bodies: BodiesOptions {
-            cache_bytes: body_cache_bytes,
+            cache_bytes: how.body_cache_bytes,
         },
-    };
-    Hub::open(log, options).expect("the log can be folded")
+    }
 }
 
 /// What was asked for, of a hub whose one admin needs no second.

@@ -250,6 +250,11 @@ impl World<'_> {
             indicator_id: id.to_owned(),
         };
         self.plain::<_, wire::GetRecallResponse>("RecallService/GetRecall", request);
+        let request = wire::OrderErasureRequest {
+            indicator_id: id.to_owned(),
+            reason: "by law".into(),
+        };
+        self.plain::<_, wire::OrderErasureResponse>("ErasureService/OrderErasure", request);
         let request = wire::ListOpenRecallsRequest {};
         self.call(
             "RecallService/ListOpenRecalls",

@@ -8,7 +8,7 @@ use clearinghouse::domain::policy::{self, Subject};
 use uuid::Uuid;
 
 use MemberKind::{Government, Media, Platform, Research};
-use State::{Active, Embargoed, Expired, Retracted};
+use State::{Active, Embargoed, Erased, Expired, Retracted};
 use Tlp::{Amber, AmberStrict, Clear, Green, Red};
 
 const OWNER: MemberId = MemberId(Uuid::from_u128(1));
@@ -197,6 +197,16 @@ fn rule_2_retraction_expiry_and_embargo() {
             "… not by whom it names",
             (of(Amber).for_member(VIEWER), a(Media)),
             (of(Amber).for_member(VIEWER).now(Expired), a(Media)),
+        ),
+        (
+            "One that is erased is seen by nobody, its owner included",
+            (of(Clear).now(Retracted), owner()),
+            (of(Clear).now(Erased), owner()),
+        ),
+        (
+            "… nor by others",
+            (of(Clear), a(Media)),
+            (of(Clear).now(Erased), a(Media)),
         ),
         (
             "An embargoed one is seen by the members that the embargo names",

@@ -33,7 +33,7 @@ pub const NAMESPACE: Uuid = uuid!("89f39f0e-c634-5c02-b542-19fa7e9f46fb");
 /// The longest raw value that is looked at, in bytes: room for the longest text with its white space unfolded.
 pub const RAW_BYTES_MAX: usize = 64 * 1024;
 
-/// A typed canonical value. It can only be made by reading one, so it cannot be wrong.
+/// A typed canonical value. It can only be made by reading one, so it cannot be wrong; or stands for one that was erased.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Observable {
     kind: Kind,
@@ -80,6 +80,11 @@ impl Observable {
         layered
             .filter(is_same)
             .ok_or(Invalid::Malformed("not in canonical form"))
+    }
+
+    /// What stands for a value that was erased: its kind is known still. It is empty, as no value is that was read.
+    pub fn erased(kind: Kind) -> Observable {
+        Observable { kind, value: "".into() }
     }
 
     /// What sort of thing it is.

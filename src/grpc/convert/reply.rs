@@ -17,7 +17,13 @@ use super::{number, time, wire};
 use crate::grpc::encoded::Encoded;
 
 /// The encoded field `state` of `Indicator` (number 25) for each [`State`], in the order of `State::ALL`.
-static STATE_FIELDS: [[u8; 3]; 4] = [[0xc8, 0x01, 1], [0xc8, 0x01, 2], [0xc8, 0x01, 3], [0xc8, 0x01, 4]];
+static STATE_FIELDS: [[u8; 3]; 5] = [
+    [0xc8, 0x01, 1],
+    [0xc8, 0x01, 2],
+    [0xc8, 0x01, 3],
+    [0xc8, 0x01, 4],
+    [0xc8, 0x01, 5],
+];
 
 /// The encoded fields of one `Indicator`: the body as it was published, its present state, and for the owner the audience.
 pub fn indicator(release: &Release<Sighting>, fields: &mut Encoded) {

@@ -71,6 +71,9 @@ impl Feed {
                 self.looking = Looking::At(ahead);
                 return Some(Step::Short);
             }
+            if further.is_untold() {
+                return Some(Step::Untold);
+            }
             if let Some((change, owes)) = gone {
                 if self.filling.is_full_for(&change, &self.limits) {
                     self.looking = Looking::At(ahead);

@@ -1,6 +1,7 @@
 //! One pass of a feed: what each touch comes to, asked of the fold's history at three moments (`base`, `goal` and now). It holds
 //! nothing and sends nothing; the feed does both.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::domain::filter::Filter;
@@ -36,6 +37,7 @@ pub(super) struct Pass<'a> {
     phase: Phase,
     /// When earlier streams of a durable subscription may have brought what its cursor does not cover.
     earlier: Vec<Span>,
+    untold: Cell<bool>,
 }
 
 /// An indicator that may be seen, in the version that was the newest when it was gathered.
@@ -105,6 +107,7 @@ impl<'a> Pass<'a> {
             from_start: starts_over(member, position),
             phase: position.phase,
             earlier: earlier.collect(),
+            untold: Cell::new(false),
         }
     }
 
@@ -179,14 +182,14 @@ impl<'a> Pass<'a> {
         if ordinal != at_goal.ordinal && Some(ordinal) != goes_at {
             return dealt;
         }
-        let is = self.sees(self.at_goal, at_goal);
+        let is = self.tells(self.at_goal, at_goal);
         if matches!((self.phase, is), (Phase::Removals, true) | (Phase::Upserts, false))
             || is && ordinal != at_goal.ordinal
             || !is && Some(ordinal) != goes_at
         {
             return dealt;
         }
-        let was = at_base.filter(|version| self.sees(self.at_base, version));
+        let was = at_base.filter(|version| self.tells(self.at_base, version));
         let changed = at_goal.ordinal >= self.base || was.is_some() != is;
         if changed {
             dealt.subtract = was.map(|version| (record.id, version.revision));
@@ -220,7 +223,10 @@ impl<'a> Pass<'a> {
         let at_base = record.at(self.base);
         let was_in_mirror = record
             .at(begun.base)
-            .is_some_and(|version| begun.sees(begun.at_base, version));
+            .is_some_and(|version| begun.tells(begun.at_base, version));
+        if begun.untold.get() {
+            self.untold.set(true);
+        }
         let was_sent = at_base.is_some_and(|version| version.ordinal < sent);
         let owes = at_base.is_some_and(|version| self.lacks_right_to(version));
         (was_in_mirror || was_sent || self.may_have_come_before(record)).then_some((change, owes))
@@ -234,6 +240,12 @@ impl<'a> Pass<'a> {
             let version = record.at(gathered.version + 1);
             version.is_some_and(|version| self.lacks_right_to(version))
         })
+    }
+
+    /// Whether something that was asked cannot be told any more, for it was erased: whether an indicator was in the mirror. Then the
+    /// mirror cannot be brought to what it must be.
+    pub fn is_untold(&self) -> bool {
+        self.untold.get()
     }
 
     /// Whether a body was missing for what was asked last: then the answers do not count.
@@ -284,6 +296,15 @@ impl<'a> Pass<'a> {
         self.earlier.iter().any(|span| sight.saw_within(record, *span))
     }
 
+    /// As [`sees`](Pass::sees), where an answer that errs would make the mirror another.
+    fn tells(&self, viewer: Option<&Viewer>, version: &Version) -> bool {
+        let sees = self.sees(viewer, version);
+        if sees && self.indicators.is_untold(self.filter, version) {
+            self.untold.set(true);
+        }
+        sees
+    }
+
     fn sees(&self, viewer: Option<&Viewer>, version: &Version) -> bool {
         let subject = self.indicators.subject(version);
         viewer.is_some_and(|viewer| policy::evaluate(viewer, &subject, ()).is_some())
@@ -298,7 +319,7 @@ impl<'a> Pass<'a> {
             self.sees(viewer.map(|viewer| &**viewer), before)
         };
         match record.end().filter(held).map(|(_, end)| end.state) {
-            Some(State::Retracted) => RemovalReason::Retracted,
+            Some(State::Retracted | State::Erased) => RemovalReason::Retracted,
             Some(State::Expired) => RemovalReason::Expired,
             Some(State::Active | State::Embargoed) | None => RemovalReason::NoLongerVisible,
         }

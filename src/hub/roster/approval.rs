@@ -131,7 +131,7 @@ impl Hub {
     }
 
     /// Writes `event` for an admin, or the wish for it where a second admin must agree; nothing where it would change nothing.
-    pub(super) async fn ask(&self, caller: &Caller, event: Event) -> Result<Option<PendingCard>, HubError> {
+    pub(in crate::hub) async fn ask(&self, caller: &Caller, event: Event) -> Result<Option<PendingCard>, HubError> {
         caller.require(Role::Admin)?;
         let (now, by, change) = (self.now(), caller.clone(), ChangeId(new_id()));
         self.sequencer

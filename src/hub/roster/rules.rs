@@ -46,6 +46,12 @@ pub(super) fn check(views: &Views, event: &Event, now: Timestamp) -> Result<bool
             }
             Ok(true)
         }
+        Event::ErasureOrdered { indicator, .. } => {
+            let index = views.indicators.find(*indicator);
+            let index = index.ok_or(HubError::NotFound { field: "indicator_id" })?;
+            let is_erased = views.indicators.is_erased(index);
+            Ok(!is_erased && !views.erasures.is_ordered(index))
+        }
         _ => Err(conflict("change", "is no change of membership")),
     }
 }

@@ -3,6 +3,7 @@
 //! A **touch** is one change of one indicator (publication, revision, retraction, end of an embargo, expiry), or one change of
 //! the roster. Touches are counted from 0; a moment in the fold is named by the number of touches before it, its **ordinal**.
 
+mod erased;
 mod kept;
 
 use std::collections::BTreeSet;
@@ -16,7 +17,7 @@ use crate::domain::indicator::{Indicator, State};
 use crate::domain::observable::Kind;
 use crate::domain::policy::Subject;
 use crate::hub::given::{GivenKeys, GivenMap};
-use crate::log::bodies::{Bodies, BodyReader};
+use crate::log::bodies::{Bodies, BodyEraser, BodyNumber, BodyReader};
 use crate::log::entry::{StoredIndicator, decode_indicator};
 
 use super::at_hand::AtHand;
@@ -55,6 +56,8 @@ pub struct Indicators {
     due_of: GivenMap<RecordIndex, Due>,
     publishers: GivenMap<MemberId, Publisher>,
     has_networks: bool,
+    /// Records whose observable was learnt after others had been published of it, for their first entries are erased.
+    late: Vec<RecordIndex>,
 }
 
 /// What is known of a member as a publisher.
@@ -87,6 +90,7 @@ impl Indicators {
             due_of: GivenMap::default(),
             publishers: GivenMap::default(),
             has_networks: false,
+            late: Vec::new(),
         }
     }
 
@@ -170,7 +174,7 @@ impl Indicators {
     }
 
     /// Whether a version passes a filter. Only what asks for the value, or for what its publisher stated in too many ways, takes the
-    /// body. Where that is missing, it counts as one that passes: a subscription may hold it.
+    /// body. Where that is missing, or erased, it counts as one that passes: a subscription may hold it.
     pub fn passes(&self, filter: &Filter, version: &Version, bodies: &AtHand) -> bool {
         if filter.is_all() {
             return true;
@@ -181,6 +185,7 @@ impl Indicators {
         match self.facets.passes(filter, version.facets) {
             Some(false) => false,
             Some(true) if !filter.asks_value() => true,
+            Some(true) | None if version.body == BodyNumber::ERASED => true,
             Some(true) | None => match bodies.body(version.body) {
                 Some(body) => self
                     .decode(version, &body)
@@ -188,6 +193,13 @@ impl Indicators {
                 None => true,
             },
         }
+    }
+
+    /// Whether nothing tells any more if a version, which [`passes`](Indicators::passes), passed a filter: what it asks was erased.
+    pub fn is_untold(&self, filter: &Filter, version: &Version) -> bool {
+        version.body == BodyNumber::ERASED
+            && !filter.is_all()
+            && (filter.asks_value() || self.facets.passes(filter, version.facets).is_none())
     }
 
     /// The campaign of a record; empty for none.
@@ -198,6 +210,11 @@ impl Indicators {
     /// Reads the bodies.
     pub fn bodies(&self) -> BodyReader {
         self.bodies.reader()
+    }
+
+    /// Erases bodies.
+    pub fn body_eraser(&self) -> BodyEraser {
+        self.bodies.eraser()
     }
 
     /// The store of the bodies.
@@ -237,7 +254,7 @@ impl Indicators {
             .unwrap_or_default()
     }
 
-    /// Folds a publication, revision or (with `state`) retraction.
+    /// Folds a publication, revision or (with `state`) retraction, or what is left of one.
     pub fn put(&mut self, stored: &StoredIndicator, state: Option<State>) -> RecordIndex {
         let StoredIndicator {
             indicator,
@@ -254,7 +271,11 @@ impl Indicators {
             ordinal: self.touches.len() as u32,
             revision: indicator.revision,
             facets: self.facets.number(indicator, &mut publisher.brought),
-            body: self.bodies.push(body.clone()),
+            body: match (self.bodies.push(body.clone()), *observable) {
+                // What is erased has its place among the bodies, or those after it would have other numbers.
+                (_, ObservableId::ERASED) => BodyNumber::ERASED,
+                (number, _) => number,
+            },
             body_size: BodySize::of(body),
             confidence: indicator.content.confidence,
             state,
@@ -263,6 +284,10 @@ impl Indicators {
         };
         let index = match self.find(indicator.id) {
             Some(index) => {
+                if self.rows.at(index).observable == ObservableId::ERASED && *observable != ObservableId::ERASED {
+                    self.rows.at_mut(index).observable = *observable;
+                    self.late.push(index);
+                }
                 self.replace(index, version);
                 index
             }
@@ -274,7 +299,7 @@ impl Indicators {
                 expires_at: handling.expires_at,
             }),
             State::Active => handling.expires_at.map(expiry),
-            State::Retracted | State::Expired => None,
+            State::Retracted | State::Expired | State::Erased => None,
         };
         self.set_due(index, due);
         index
@@ -304,6 +329,32 @@ impl Indicators {
         }
     }
 
+    /// Takes an indicator back for good, as its publisher's retraction would. False where that was done.
+    pub fn withdraw(&mut self, index: RecordIndex) -> bool {
+        let is_taken_back = matches!(self.rows.at(index).current.state, State::Retracted | State::Erased);
+        if !is_taken_back {
+            self.end(index, State::Retracted);
+        }
+        !is_taken_back
+    }
+
+    /// Folds that an indicator's content is erased. One whose life is not over has newer content.
+    pub fn erase(&mut self, index: RecordIndex) {
+        if matches!(self.rows.at(index).current.state, State::Retracted | State::Expired) {
+            self.end(index, State::Erased);
+        }
+    }
+
+    fn end(&mut self, index: RecordIndex, state: State) {
+        let version = Version {
+            ordinal: self.ordinal(),
+            state,
+            ..self.rows.at(index).current
+        };
+        self.replace(index, version);
+        self.set_due(index, None);
+    }
+
     /// Counts a change of the roster among the touches, so that feeds notice it in order.
     pub fn mark_roster_change(&mut self) {
         self.touches.push(ROSTER_TOUCH);
@@ -325,12 +376,15 @@ impl Indicators {
         by_id.insert(id_keys.hash_one(indicator.id), index, |held| {
             id_keys.hash_one(rows.at(held).id)
         });
-        let older = by_observable.replace(
-            keys.hash_one(observable),
-            index,
-            |held| rows.at(held).observable == observable,
-            |held| keys.hash_one(rows.at(held).observable),
-        );
+        let older = match observable {
+            ObservableId::ERASED => None,
+            _ => by_observable.replace(
+                keys.hash_one(observable),
+                index,
+                |held| rows.at(held).observable == observable,
+                |held| keys.hash_one(rows.at(held).observable),
+            ),
+        };
         rows.push(Row {
             id: indicator.id,
             observable,

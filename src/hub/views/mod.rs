@@ -26,6 +26,9 @@ pub(super) mod confirmed;
 pub(super) mod recalls;
 pub(super) mod subscriptions;
 
+pub(super) mod erasures;
+mod timeline;
+
 mod kept;
 pub(super) mod snapshot;
 
@@ -34,12 +37,13 @@ use std::path::Path;
 use crate::domain::id::{Seq, Timestamp};
 use crate::domain::indicator::State;
 use crate::log::bodies::{Bodies, BodiesOptions};
-use crate::log::entry::{Entry, Event, StoredIndicator};
+use crate::log::entry::{Change, Entry, Event, StoredIndicator};
 use crate::log::{DiskError, Refusal};
 
 use super::cursor::Position;
 use at_hand::AtHand;
 use confirmed::Confirmed;
+use erasures::{Erasures, Fault};
 use indicators::{Indicators, RecordIndex};
 use near::NearHashes;
 use recalls::Recalls;
@@ -49,6 +53,7 @@ use sharing::Sharing;
 use snapshot::{Reading, Sections};
 use storage::Storage;
 use subscriptions::{Others, Subscriptions};
+use timeline::Timeline;
 
 /// Everything that is folded from the log.
 #[derive(Default)]
@@ -73,6 +78,10 @@ pub(super) struct Views {
     pub storage: Storage,
     /// The hub's runs on this log.
     pub runs: Runs,
+    /// What is erased, and what is to be.
+    pub erasures: Erasures,
+    /// Roughly when and where touches were made.
+    pub timeline: Timeline,
     /// Entries folded.
     pub next: Seq,
     /// Time, as far as the log knows it.
@@ -115,6 +124,7 @@ impl Views {
         let seq = self.next;
         self.next = seq.next();
         let viewpoint = self.indicators.ordinal();
+        self.timeline.pass(seq, viewpoint, entry.at);
         self.storage.apply(&entry.event);
         match &entry.event {
             Event::HubCreated { name, trust_domain } => {
@@ -134,6 +144,9 @@ impl Views {
                 let record = self.indicators.put(stored, Some(State::Retracted));
                 self.put_near(record, stored);
                 self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
+            }
+            Event::IndicatorErased(_) | Event::EntriesErased(_) | Event::ErasureOrdered { .. } => {
+                self.apply_erasure(seq, entry);
             }
             Event::ClockTicked { now } => {
                 self.now = *now;
@@ -161,6 +174,48 @@ impl Views {
         }
     }
 
+    fn apply_erasure(&mut self, seq: Seq, entry: &Entry) {
+        match &entry.event {
+            Event::IndicatorErased(left) => {
+                self.erasures.meet(seq, left.sha256);
+                let indicator = &left.stored.indicator;
+                let state = (left.change == Change::Retracted).then_some(State::Retracted);
+                let record = self.indicators.put(&left.stored, state);
+                if state.is_some() {
+                    self.near.forget(record);
+                }
+                self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
+                let outcome = (record, indicator.revision);
+                self.roster
+                    .remember_request(indicator.publisher, &left.request_id, outcome);
+            }
+            Event::EntriesErased(erased) => {
+                self.erasures.record(seq, erased);
+                for id in &erased.indicators {
+                    if let Some(record) = self.indicators.find(*id) {
+                        self.indicators.erase(record);
+                    }
+                }
+            }
+            Event::ErasureOrdered { indicator, .. } => {
+                if let Some(record) = self.indicators.find(*indicator)
+                    && self.erasures.order(record)
+                    && self.indicators.withdraw(record)
+                {
+                    self.near.forget(record);
+                    self.recalls.fold(&self.indicators, &self.roster, record, entry.at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// To be called at the end of a fold of what a log holds. An error is damage.
+    pub fn end_fold(&mut self) -> Result<(), Fault> {
+        self.indicators.link_late();
+        self.erasures.end_fold()
+    }
+
     /// Adds all views to a snapshot. False where none is to be made.
     pub fn keep(&self, out: &mut Sections) -> Result<bool, DiskError> {
         let Views {
@@ -176,6 +231,8 @@ impl Views {
             runs,
             next,
             now,
+            erasures,
+            timeline,
         } = self;
         if !indicators.keep(out)? {
             return Ok(false);
@@ -191,6 +248,8 @@ impl Views {
         out.one(runs)?;
         out.one(next)?;
         out.one(now)?;
+        out.one(erasures)?;
+        out.one(timeline)?;
         Ok(true)
     }
 
@@ -209,6 +268,8 @@ impl Views {
             runs: from.one()?,
             next: from.one()?,
             now: from.one()?,
+            erasures: from.one()?,
+            timeline: from.one()?,
         })
     }
 

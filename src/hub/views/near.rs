@@ -29,6 +29,11 @@ impl NearHashes {
         }
     }
 
+    /// Folds that an indicator stands no more.
+    pub fn forget(&mut self, record: RecordIndex) {
+        self.index.remove(record);
+    }
+
     /// Folds what the passage of time changed.
     pub fn tick(&mut self, indicators: &Indicators, touches: Range<u32>) {
         for record in touches.filter_map(|touch| indicators.touched(touch)) {

@@ -69,6 +69,13 @@ impl Numbers {
             }
         }
     }
+
+    /// Takes out the number for which `is` holds.
+    pub fn remove(&mut self, hash: u64, is: impl Fn(u32) -> bool) {
+        if let Ok(held) = self.parts[part(hash)].find_entry(hash, |held| is(*held)) {
+            held.remove();
+        }
+    }
 }
 
 /// Bits that the table itself uses least: it takes its tag from the top and its place from the bottom.

@@ -118,7 +118,7 @@ impl<'a> Record<'a> {
     /// Where its life is over: the last version before the end, and the one that ended it (the expiry, where it was retracted
     /// after that).
     pub fn end(&self) -> Option<(&'a Version, &'a Version)> {
-        let over = |version: &&Version| matches!(version.state, State::Retracted | State::Expired);
+        let over = |version: &&Version| !matches!(version.state, State::Active | State::Embargoed);
         let end = self.versions().take_while(over).last()?;
         Some((self.at(end.ordinal)?, end))
     }

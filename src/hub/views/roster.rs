@@ -236,6 +236,9 @@ impl Roster {
             | Event::IndicatorPublished { .. }
             | Event::IndicatorRevised { .. }
             | Event::IndicatorRetracted { .. }
+            | Event::EntriesErased(_)
+            | Event::ErasureOrdered { .. }
+            | Event::IndicatorErased(_)
             | Event::ClockTicked { .. } => false,
         }
     }

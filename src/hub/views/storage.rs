@@ -1,8 +1,8 @@
-//! How much each member has in the log. Nothing that was written ever leaves these sums: the log keeps it.
+//! How much each member has written to the log. Nothing ever leaves these sums, also where it was erased since.
 
 use crate::domain::id::MemberId;
 use crate::hub::given::GivenMap;
-use crate::log::entry::Event;
+use crate::log::entry::{Change, Event};
 
 use super::kept::{kept, kept_newtypes};
 
@@ -27,14 +27,20 @@ impl Storage {
 
     /// Folds an event of an indicator; others take no room that is counted.
     pub fn apply(&mut self, event: &Event) {
-        let (stored, new) = match event {
-            Event::IndicatorPublished { stored, .. } => (stored, 1),
-            Event::IndicatorRevised { stored, .. } | Event::IndicatorRetracted { stored } => (stored, 0),
+        let (indicator, is_new, bytes) = match event {
+            Event::IndicatorPublished { stored, .. } => (&stored.indicator, true, stored.body.len() as u64),
+            Event::IndicatorRevised { stored, .. } | Event::IndicatorRetracted { stored } => {
+                (&stored.indicator, false, stored.body.len() as u64)
+            }
+            Event::IndicatorErased(left) => {
+                let is_new = left.change == Change::Published;
+                (&left.stored.indicator, is_new, u64::from(left.body_bytes))
+            }
             _ => return,
         };
-        let sum = self.0.entry(stored.indicator.publisher).or_default();
-        sum.indicators += new;
-        sum.bytes += stored.body.len() as u64;
+        let sum = self.0.entry(indicator.publisher).or_default();
+        sum.indicators += u64::from(is_new);
+        sum.bytes += bytes;
     }
 }
 

@@ -8,7 +8,7 @@ use prost::Message;
 use prost_types::Timestamp as StoredTime;
 
 use super::fields::Fields;
-use super::{DecodeError, StoredIndicator, item, number, stored, uuid};
+use super::{DecodeError, StoredIndicator, id_bytes, item, number, stored, uuid};
 use crate::domain::handling::{Audience, Embargo, Handling, Tlp};
 use crate::domain::id::{GroupId, IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{
@@ -181,6 +181,22 @@ pub(super) fn fields_after_body(handling: &Handling, request_id: &str, fields: &
     fields.text(3, request_id);
 }
 
+/// Whom a handling names, as it is stored beside the indicator.
+pub(super) fn stored_audience(handling: &Handling) -> Option<stored::Audience> {
+    let ids = |members: &[MemberId]| members.iter().map(|member| id_bytes(member.0)).collect();
+    let audience = stored::Audience {
+        member_ids: ids(handling.audience().members()),
+        group_ids: handling
+            .audience()
+            .groups()
+            .iter()
+            .map(|group| id_bytes(group.0))
+            .collect(),
+        embargo_member_ids: ids(handling.embargo.as_ref().map(Embargo::members).unwrap_or_default()),
+    };
+    (audience != stored::Audience::default()).then_some(audience)
+}
+
 /// The audience as fields of the same message: appended to the body, it makes the owner's view. (Protobuf merges a message field
 /// that comes twice.) Empty where nobody is named.
 pub fn encode_audience(handling: &Handling) -> Bytes {
@@ -285,9 +301,12 @@ fn decode(body: &Bytes, audience: Audience, embargo_members: Vec<MemberId>) -> R
             .collect::<Result<_, _>>()?,
         handling: decode_handling(handling.unwrap_or_default(), audience, embargo_members)?,
     };
+    let kind = item(Kind::ALL, kind, "observable.kind")?;
     let content = Content {
-        observable: Observable::from_canonical(item(Kind::ALL, kind, "observable.kind")?, &value)
-            .map_err(|_| DecodeError::Unknown("observable.value"))?,
+        observable: match value.is_empty() {
+            true => Observable::erased(kind),
+            false => Observable::from_canonical(kind, &value).map_err(|_| DecodeError::Unknown("observable.value"))?,
+        },
         raw: text("raw", &raw)?,
         verdict: item(&Verdict::ALL, verdict, "verdict")?,
         confidence: Confidence::new(confidence).map_err(violation)?,

@@ -1,6 +1,7 @@
 //! What an entry means: events of the domain to stored bytes and back. The stored format has protos of its own
 //! (`proto/clearinghouse/storage/v1`), so that a change of the wire API never rewrites history. Nothing here touches a disk.
 
+mod erasure;
 mod fields;
 mod indicator;
 mod roster;
@@ -20,6 +21,7 @@ use crate::domain::subscription::SubscriptionName;
 
 use fields::Fields;
 
+pub use erasure::{Change, ENTRIES_PER_ERASURE_MAX, Erased, Left, digest_of, left_of};
 pub use indicator::{decode_indicator, encode_audience, encode_indicator};
 
 /// Bytes of most entries that carry an indicator.
@@ -245,6 +247,17 @@ pub enum Event {
         /// Serial number of the one that stays, big-endian.
         kept: Vec<u8>,
     },
+    /// Entries are being erased.
+    EntriesErased(Box<Erased>),
+    /// All entries of an indicator are to be erased.
+    ErasureOrdered {
+        /// Which.
+        indicator: IndicatorId,
+        /// Why.
+        reason: String,
+    },
+    /// No event: what stands in the place of an entry that was erased.
+    IndicatorErased(Box<Left>),
     /// An agent lost all its certificates.
     AgentRevoked {
         /// Its member.
@@ -349,7 +362,7 @@ impl Entry {
 
     /// The entry in stored bytes.
     pub fn decode(bytes: Bytes) -> Result<Entry, DecodeError> {
-        let stored::Entry { at, actor, event } = stored::Entry::decode(bytes)?;
+        let stored::Entry { at, actor, event } = stored::Entry::decode(bytes.clone())?;
         let actor = match actor {
             None => None,
             Some(stored::Actor { member_id, agent }) => Some(Actor {
@@ -358,7 +371,12 @@ impl Entry {
             }),
         };
         let at = Timestamp(at);
-        let event = decode_event(event.ok_or(DecodeError::Unknown("event"))?, actor.as_ref(), at)?;
+        let event = match event.ok_or(DecodeError::Unknown("event"))? {
+            event @ (stored::entry::Event::EntriesErased(_)
+            | stored::entry::Event::ErasureOrdered(_)
+            | stored::entry::Event::IndicatorErased(_)) => erasure::decode(event, &bytes)?,
+            event => decode_event(event, actor.as_ref(), at)?,
+        };
         Ok(Entry { at, actor, event })
     }
 
@@ -397,6 +415,9 @@ fn encode_event(event: &Event) -> stored::entry::Event {
         | Event::SubscriptionAcknowledged { .. }
         | Event::SubscriptionDropped { .. }
         | Event::IndicatorsDisclosed { .. }) => sharing::encode(sharing_event),
+        erasure_event @ (Event::EntriesErased(_) | Event::ErasureOrdered { .. } | Event::IndicatorErased(_)) => {
+            erasure::encode(erasure_event)
+        }
         roster_event => roster::encode(roster_event),
     }
 }

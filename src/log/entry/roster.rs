@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{CertificateIssued, DecodeError, Event, id_bytes, item, number, stored, uuid};
+use super::{CertificateIssued, DecodeError, Event, erasure, id_bytes, item, number, stored, uuid};
 use crate::domain::agent::AgentName;
 use crate::domain::id::{ChangeId, GroupId, InvitationId, MemberId, RunId, Timestamp};
 use crate::domain::member::{MemberKind, Name, Role, Roles, Standing};
@@ -104,7 +104,10 @@ pub(super) fn encode(event: &Event) -> stored::entry::Event {
         | Event::SubscriptionDetached { .. }
         | Event::SubscriptionAcknowledged { .. }
         | Event::SubscriptionDropped { .. }
-        | Event::IndicatorsDisclosed { .. } => unreachable!("encoded by the caller"),
+        | Event::IndicatorsDisclosed { .. }
+        | Event::EntriesErased(_)
+        | Event::ErasureOrdered { .. }
+        | Event::IndicatorErased(_) => unreachable!("encoded by the caller"),
     }
 }
 
@@ -216,11 +219,14 @@ pub(super) fn decode(event: stored::entry::Event) -> Result<Event, DecodeError> 
         | Stored::SubscriptionDetached(_)
         | Stored::SubscriptionAcknowledged(_)
         | Stored::SubscriptionDropped(_)
-        | Stored::IndicatorsDisclosed(_) => unreachable!("decoded by the caller"),
+        | Stored::IndicatorsDisclosed(_)
+        | Stored::EntriesErased(_)
+        | Stored::ErasureOrdered(_)
+        | Stored::IndicatorErased(_) => unreachable!("decoded by the caller"),
     })
 }
 
-/// The change that waits is an event of the roster: one that holds another, or anything else, is refused, so that no entry can make
+/// The change that waits is an event of the roster, or an order to erase: one that holds another, or anything else, is refused, so that no entry can make
 /// the decoder recurse.
 fn decode_change(bytes: Bytes) -> Result<Event, DecodeError> {
     use stored::entry::Event as Stored;
@@ -235,6 +241,7 @@ fn decode_change(bytes: Bytes) -> Result<Event, DecodeError> {
         | Stored::GroupMemberAdded(_)
         | Stored::GroupMemberRemoved(_)
         | Stored::InvitationMade(_) => decode(event),
+        Stored::ErasureOrdered(_) => erasure::decode(event, &Bytes::new()),
         _ => Err(DecodeError::Unknown("change")),
     }
 }

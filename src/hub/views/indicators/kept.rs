@@ -37,6 +37,7 @@ impl Indicators {
             due_of,
             publishers,
             has_networks,
+            late: _,
         } = self;
         let mut saved = Vec::new();
         if !bodies.save(out.is_durable(), &mut saved)? {
@@ -82,6 +83,7 @@ impl Indicators {
             due_of,
             publishers,
             has_networks,
+            late: Vec::new(),
         })
     }
 }

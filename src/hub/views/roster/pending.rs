@@ -166,6 +166,7 @@ impl Roster {
                     role_words(*roles)
                 )
             }
+            Event::ErasureOrdered { indicator, reason } => format!("erase indicator {indicator}: {reason}"),
             // Nothing else is ever proposed; the decoder refuses it.
             _ => "change the roster".to_owned(),
         }
