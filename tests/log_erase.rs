@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clearinghouse::domain::id::Seq;
@@ -105,6 +105,15 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// What an epoch's entries grew in is removed after all that read it were told that they are sealed.
+fn wait_until_gone(path: &Path) {
+    let until = Instant::now() + PATIENCE;
+    while path.exists() {
+        assert!(Instant::now() < until, "{} is still there", path.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -337,6 +346,7 @@ fn space_comes_back() {
     assert!(log.eraser().wait_until_sealed(PATIENCE));
     let size = |dir: &Path| -> u64 { files(dir).iter().map(|file| fs::metadata(file).unwrap().len()).sum() };
     let sealed = dir.path().join("epochs/00000000000000000000");
+    wait_until_gone(&sealed.join("active"));
     let before = size(&sealed);
     let all = (0..EPOCH_ENTRIES).map(Seq).collect();
     let erasure = log.eraser().erase(&all, &mut |_, _| Some(Bytes::new())).unwrap();
