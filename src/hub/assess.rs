@@ -125,13 +125,13 @@ pub(super) fn corroboration(views: &Views, viewer: &Viewer, observable: Observab
     for index in views.indicators.of_observable(observable) {
         let version = views.indicators.record(index).current;
         let subject = views.indicators.subject(version);
-        let counts = matches!(version.state, State::Active | State::Embargoed);
+        let counts = matches!(version.state(), State::Active | State::Embargoed);
         if !counts || policy::evaluate(viewer, &subject, ()).is_none() {
             continue;
         }
         // Newest first, so the last one that is seen is the earliest.
         earliest = Some(subject.publisher);
-        if version.independent {
+        if version.marks.is_independent() {
             observers.push(subject.publisher);
         }
         for assessment in views

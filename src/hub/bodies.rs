@@ -37,7 +37,7 @@ impl Found {
             revision: version.revision,
             body: version.body,
             body_size: version.body_size,
-            state: version.state,
+            state: version.state(),
             owner_suffix: indicators.class(version).owner_suffix.clone(),
         }
     }

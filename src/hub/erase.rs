@@ -434,7 +434,7 @@ fn may_go(views: &Views, cutoffs: &Cutoffs, id: IndicatorId, revision: u32) -> b
     };
     let record = views.indicators.record(index);
     let newest = record.current;
-    let is_ended = match newest.state {
+    let is_ended = match newest.state() {
         State::Active | State::Embargoed => false,
         State::Retracted => newest.ordinal < cutoffs.retracted,
         State::Expired => newest.ordinal < cutoffs.expired,

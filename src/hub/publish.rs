@@ -405,7 +405,7 @@ pub(super) fn own(
     id: IndicatorId,
 ) -> Result<Indicator, HubError> {
     let version = own_version(views, member, id).ok_or(HubError::NotFound { field: "id" })?;
-    if version.state == State::Erased {
+    if version.state() == State::Erased {
         return Err(erased());
     }
     let body = bodies.body(version.body);
@@ -424,7 +424,7 @@ pub(super) fn state_of(views: &Views, id: IndicatorId) -> Option<State> {
     views
         .indicators
         .find(id)
-        .map(|index| views.indicators.record(index).current.state)
+        .map(|index| views.indicators.record(index).current.state())
 }
 
 /// What an owner is told of an indicator of its own of which nothing is left.

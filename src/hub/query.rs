@@ -143,7 +143,7 @@ impl Hub {
         let found = {
             let views = self.shared.read();
             let viewer = viewer(&views, caller)?;
-            if own_version(&views, caller.member, id).is_some_and(|version| version.state == State::Erased) {
+            if own_version(&views, caller.member, id).is_some_and(|version| version.state() == State::Erased) {
                 return Err(erased());
             }
             views

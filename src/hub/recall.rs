@@ -204,7 +204,7 @@ impl Hub {
         });
         Some(Recall {
             indicator: record.id,
-            cause: match after.state {
+            cause: match after.state() {
                 State::Retracted => RecallCause::Retracted,
                 _ => RecallCause::Tightened,
             },

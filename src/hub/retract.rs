@@ -152,5 +152,5 @@ fn rejection(error: &HubError, field: String) -> Rejection {
 /// The last revision of one of the member's own indicators that was retracted before, or of which nothing is left.
 fn taken_back(views: &Views, member: MemberId, id: IndicatorId) -> Option<u32> {
     let version = own_version(views, member, id)?;
-    matches!(version.state, State::Retracted | State::Erased).then_some(version.revision)
+    matches!(version.state(), State::Retracted | State::Erased).then_some(version.revision)
 }

@@ -124,8 +124,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            epoch_bytes_max: 256 * 1024 * 1024,
-            epoch_entries_max: 1_000_000,
+            epoch_bytes_max: 128 * 1024 * 1024,
+            epoch_entries_max: 250_000,
             waiting_bytes_max: batch::VALUE_BYTES_MAX,
             cache_bytes: 1024 * 1024,
             ballast_bytes: 2 * store::SEGMENT_BYTES as u64,

@@ -318,7 +318,7 @@ impl<'a> Pass<'a> {
             let viewer = self.member.viewer_at(end.ordinal);
             self.sees(viewer.map(|viewer| &**viewer), before)
         };
-        match record.end().filter(held).map(|(_, end)| end.state) {
+        match record.end().filter(held).map(|(_, end)| end.state()) {
             Some(State::Retracted | State::Erased) => RemovalReason::Retracted,
             Some(State::Expired) => RemovalReason::Expired,
             Some(State::Active | State::Embargoed) | None => RemovalReason::NoLongerVisible,

@@ -27,7 +27,7 @@ use super::record::{NO_RECORD, Row};
 use super::rows::Rows;
 
 pub use super::facets::FacetsNumber;
-pub use super::record::{BodySize, Record, RecordIndex, Version};
+pub use super::record::{BodySize, Marks, Record, RecordIndex, Version};
 
 /// In [`Indicators::touches`]: a change of the roster.
 const ROSTER_TOUCH: u32 = u32::MAX;
@@ -107,7 +107,7 @@ impl Indicators {
     /// The record at `index`, which must come from this view.
     pub fn record(&self, index: RecordIndex) -> Record<'_> {
         let row = self.rows.at(index);
-        let past = match row.current.has_older {
+        let past = match row.current.marks.has_older() {
             true => self.past.get(&index).map(Vec::as_slice).unwrap_or_default(),
             false => &[],
         };
@@ -143,7 +143,7 @@ impl Indicators {
             let version = &self.rows.at(*index).current;
             self.facets.campaign_number(version.facets) == campaign
                 && self.class(version).publisher == publisher
-                && matches!(version.state, State::Active | State::Embargoed)
+                && matches!(version.state(), State::Active | State::Embargoed)
         })
     }
 
@@ -159,7 +159,7 @@ impl Indicators {
 
     /// Whether two versions are decided alike.
     pub fn is_handled_alike(&self, one: &Version, other: &Version) -> bool {
-        one.state == other.state && self.facets.is_one_class(one.facets, other.facets)
+        one.state() == other.state() && self.facets.is_one_class(one.facets, other.facets)
     }
 
     /// What policy looks at in a version.
@@ -168,7 +168,7 @@ impl Indicators {
         Subject {
             publisher: class.publisher,
             publisher_kind: class.publisher_kind,
-            state: version.state,
+            state: version.state(),
             handling: &class.handling,
         }
     }
@@ -278,9 +278,7 @@ impl Indicators {
             },
             body_size: BodySize::of(body),
             confidence: indicator.content.confidence,
-            state,
-            independent: indicator.content.independent,
-            has_older: false,
+            marks: Marks::new(state, indicator.content.independent),
         };
         let index = match self.find(indicator.id) {
             Some(index) => {
@@ -314,13 +312,13 @@ impl Indicators {
             }
             let mut version = self.rows.at(index).current;
             version.ordinal = self.ordinal();
-            let next = match version.state {
+            let next = match version.state() {
                 State::Embargoed => {
-                    version.state = State::Active;
+                    version.marks = version.marks.in_state(State::Active);
                     self.due_of.get(&index).and_then(|due| due.expires_at).map(expiry)
                 }
                 _ => {
-                    version.state = State::Expired;
+                    version.marks = version.marks.in_state(State::Expired);
                     None
                 }
             };
@@ -331,7 +329,7 @@ impl Indicators {
 
     /// Takes an indicator back for good, as its publisher's retraction would. False where that was done.
     pub fn withdraw(&mut self, index: RecordIndex) -> bool {
-        let is_taken_back = matches!(self.rows.at(index).current.state, State::Retracted | State::Erased);
+        let is_taken_back = matches!(self.rows.at(index).current.state(), State::Retracted | State::Erased);
         if !is_taken_back {
             self.end(index, State::Retracted);
         }
@@ -340,16 +338,17 @@ impl Indicators {
 
     /// Folds that an indicator's content is erased. One whose life is not over has newer content.
     pub fn erase(&mut self, index: RecordIndex) {
-        if matches!(self.rows.at(index).current.state, State::Retracted | State::Expired) {
+        if matches!(self.rows.at(index).current.state(), State::Retracted | State::Expired) {
             self.end(index, State::Erased);
         }
     }
 
     fn end(&mut self, index: RecordIndex, state: State) {
+        let current = self.rows.at(index).current;
         let version = Version {
             ordinal: self.ordinal(),
-            state,
-            ..self.rows.at(index).current
+            marks: current.marks.in_state(state),
+            ..current
         };
         self.replace(index, version);
         self.set_due(index, None);
@@ -364,7 +363,7 @@ impl Indicators {
         let index = self.rows.len() as RecordIndex;
         let kind = indicator.content.observable.kind();
         self.has_networks |= matches!(kind, Kind::Ipv4Network | Kind::Ipv6Network);
-        self.count(indicator.publisher, None, version.state);
+        self.count(indicator.publisher, None, version.state());
         let Indicators {
             rows,
             keys,
@@ -399,7 +398,7 @@ impl Indicators {
         let publisher = self.class(&version).publisher;
         let row = self.rows.at_mut(index);
         let version = Version {
-            has_older: true,
+            marks: version.marks.with_older(),
             ..version
         };
         let past = std::mem::replace(&mut row.current, version);
@@ -413,7 +412,7 @@ impl Indicators {
         if past.facets != version.facets {
             self.facets.post(past.facets, touch);
         }
-        self.count(publisher, Some(past.state), version.state);
+        self.count(publisher, Some(past.state()), version.state());
     }
 
     fn count(&mut self, publisher: MemberId, before: Option<State>, after: State) {

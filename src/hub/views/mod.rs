@@ -274,7 +274,7 @@ impl Views {
     }
 
     fn put_near(&mut self, record: RecordIndex, stored: &StoredIndicator) {
-        let state = self.indicators.record(record).current.state;
+        let state = self.indicators.record(record).current.state();
         self.near.put(record, &stored.indicator.content.observable, state);
     }
 }

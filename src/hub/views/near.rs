@@ -37,7 +37,7 @@ impl NearHashes {
     /// Folds what the passage of time changed.
     pub fn tick(&mut self, indicators: &Indicators, touches: Range<u32>) {
         for record in touches.filter_map(|touch| indicators.touched(touch)) {
-            if !stands(indicators.record(record).current.state) {
+            if !stands(indicators.record(record).current.state()) {
                 self.index.remove(record);
             }
         }

@@ -46,7 +46,7 @@ impl Recalls {
     pub fn fold(&mut self, indicators: &Indicators, roster: &Roster, index: RecordIndex, at: Timestamp) {
         let record = indicators.record(index);
         let (publisher, touch) = (indicators.class(record.current).publisher, record.current.ordinal);
-        let is_retraction = record.current.state == State::Retracted;
+        let is_retraction = record.current.state() == State::Retracted;
         let is_other = |before| !indicators.is_handled_alike(before, record.current);
         let takes_back =
             is_retraction || record.at(touch).is_some_and(is_other) && is_lost(indicators, roster, record, touch);

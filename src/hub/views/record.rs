@@ -28,12 +28,57 @@ pub struct Version {
     pub body_size: BodySize,
     /// How sure the publisher is.
     pub confidence: Confidence,
+    /// Where it stands in its life, and what is said in one bit each.
+    pub marks: Marks,
+}
+
+impl Version {
     /// Where it stands in its life.
-    pub state: State,
+    pub fn state(&self) -> State {
+        self.marks.state()
+    }
+}
+
+/// A state and two bits, in one byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Marks(u8);
+
+impl Marks {
+    const INDEPENDENT: u8 = 1 << 7;
+    const OLDER: u8 = 1 << 6;
+
+    /// Of a version that replaces none. `independent` says that the publisher saw it itself.
+    pub fn new(state: State, independent: bool) -> Marks {
+        let independent = if independent { Marks::INDEPENDENT } else { 0 };
+        Marks(independent).in_state(state)
+    }
+
+    /// The same in another state.
+    pub fn in_state(self, state: State) -> Marks {
+        Marks(self.0 & (Marks::INDEPENDENT | Marks::OLDER) | state as u8)
+    }
+
+    /// The same of a version that replaces one.
+    pub fn with_older(self) -> Marks {
+        Marks(self.0 | Marks::OLDER)
+    }
+
+    /// The state.
+    pub fn state(self) -> State {
+        let place = usize::from(self.0 & !(Marks::INDEPENDENT | Marks::OLDER));
+        // What is put in is one of them.
+        State::ALL.get(place).copied().unwrap_or(State::Erased)
+    }
+
     /// Whether the publisher says that it saw it itself.
-    pub independent: bool,
-    /// Whether there is an older one.
-    pub has_older: bool,
+    pub fn is_independent(self) -> bool {
+        self.0 & Marks::INDEPENDENT != 0
+    }
+
+    /// Whether there is an older version.
+    pub fn has_older(self) -> bool {
+        self.0 & Marks::OLDER != 0
+    }
 }
 
 /// The length of a body in steps of four bytes, rounded up: as exactly as the bounds of batches need it.
@@ -66,7 +111,7 @@ pub struct Row {
     pub current: Version,
 }
 
-const _: () = assert!(size_of::<Row>() <= 60);
+const _: () = assert!(size_of::<Row>() <= 56);
 
 /// One indicator.
 #[derive(Clone, Copy)]
@@ -118,14 +163,38 @@ impl<'a> Record<'a> {
     /// Where its life is over: the last version before the end, and the one that ended it (the expiry, where it was retracted
     /// after that).
     pub fn end(&self) -> Option<(&'a Version, &'a Version)> {
-        let over = |version: &&Version| !matches!(version.state, State::Active | State::Embargoed);
+        let over = |version: &&Version| !matches!(version.state(), State::Active | State::Embargoed);
         let end = self.versions().take_while(over).last()?;
         Some((self.at(end.ordinal)?, end))
     }
 }
 
-kept_newtypes!(BodySize);
+kept_newtypes!(BodySize, Marks);
 kept! {
     Row { id, observable, next_of_observable, current }
-    Version { ordinal, revision, facets, body, body_size, confidence, state, independent, has_older }
+    Version { ordinal, revision, facets, body, body_size, confidence, marks }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_hold_each_state_and_each_bit_by_itself() {
+        for state in State::ALL {
+            for independent in [false, true] {
+                let first = Marks::new(state, independent);
+                let next = first.with_older();
+                assert_eq!((first.has_older(), next.has_older()), (false, true));
+                for marks in [first, next] {
+                    assert_eq!((marks.state(), marks.is_independent()), (state, independent));
+                }
+                for other in State::ALL {
+                    let changed = next.in_state(other);
+                    assert_eq!(changed.state(), other);
+                    assert!(changed.has_older() && changed.is_independent() == independent);
+                }
+            }
+        }
+    }
 }

@@ -168,7 +168,7 @@ fn takes_back(sight: &Sight<'_>, record: Record<'_>, touch: u32) -> bool {
         return false;
     };
     let is_own = sight.publisher(record) == sight.member.id;
-    !is_own && (after.state == State::Retracted || sight.lost_by(record, touch))
+    !is_own && (after.state() == State::Retracted || sight.lost_by(record, touch))
 }
 
 /// The other views, for what this one cannot tell alone.

@@ -21,7 +21,7 @@ impl Indicators {
     /// the number of its body, if it was not erased before.
     pub fn forget_revision(&mut self, index: RecordIndex, revision: u32) -> Option<BodyNumber> {
         let row = self.rows.at_mut(index);
-        let past = match row.current.has_older {
+        let past = match row.current.marks.has_older() {
             true => self.past.get_mut(&index).map(Vec::as_mut_slice).unwrap_or_default(),
             false => &mut [],
         };
