@@ -187,8 +187,9 @@ impl Log {
 
     fn begin_epoch_if_full(&mut self) {
         let entries = self.head().size - self.growing.place.first.0;
-        let bytes = self.growing.store.size_bytes().unwrap_or(u64::MAX);
-        if entries >= self.options.epoch_entries_max || bytes >= self.options.epoch_bytes_max {
+        // Looked at where the store was just written; an append to the journal has not changed it.
+        let is_large = || self.growing.store.size_bytes().unwrap_or(u64::MAX) >= self.options.epoch_bytes_max;
+        if entries >= self.options.epoch_entries_max || self.growing.waiting.is_empty() && is_large() {
             self.end_epoch();
         }
     }
