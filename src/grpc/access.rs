@@ -1,13 +1,10 @@
 //! Who calls: asked of the hub on each request, before any service sees it, so that a change of rights acts on open connections.
 
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use http::Request;
 use tonic::Status;
 
 use crate::domain::id::InvitationId;
+use crate::hub::quota::Place;
 use crate::hub::{Caller, Hub};
 use crate::pki::Peer;
 
@@ -16,34 +13,25 @@ use super::status;
 /// The one service that an invitation's certificate opens.
 const ENROLMENT_PATH: &str = "/clearinghouse.v1.EnrolmentService/";
 
-/// Lets agents through to all services but enrolment, and invitations to enrolment alone.
-pub async fn authenticate(State(hub): State<Hub>, mut request: Request, next: Next) -> Response {
+/// Lets agents through to all services but enrolment, and invitations to enrolment alone: the request says then whose it is. An
+/// agent's has a place among its member's requests.
+pub fn authenticate<B>(hub: &Hub, request: &mut Request<B>) -> Result<Option<Place>, Status> {
     // The listener puts the peer on each request; a request without one did not come through it.
-    let Some(peer) = request.extensions().get::<Peer>().cloned() else {
-        return Status::unauthenticated("a client certificate is required").into_http();
-    };
+    let peer = request.extensions().get::<Peer>();
+    let peer = peer.ok_or_else(|| Status::unauthenticated("a client certificate is required"))?;
     if peer.cut().is_cancelled() {
-        return Status::unauthenticated("the certificate was revoked").into_http();
+        return Err(Status::unauthenticated("the certificate was revoked"));
     }
-    let allowed = if request.uri().path().starts_with(ENROLMENT_PATH) {
+    if request.uri().path().starts_with(ENROLMENT_PATH) {
         let invitation = hub.authenticate_invitation(peer.certificate());
-        invitation.map(|invitation| {
-            request.extensions_mut().insert(invitation);
-            None
-        })
-    } else {
-        let caller = hub.authenticate(peer.certificate());
-        caller.and_then(|caller| {
-            let place = hub.admit_request(&caller)?;
-            request.extensions_mut().insert(caller);
-            Ok(Some(place))
-        })
-    };
-    match allowed {
-        // The place among the member's requests is held until the answer, or the stream of answers, is there.
-        Ok(_place) => next.run(request).await,
-        Err(error) => status::from_hub(error).into_http(),
+        let invitation = invitation.map_err(status::from_hub)?;
+        request.extensions_mut().insert(invitation);
+        return Ok(None);
     }
+    let caller = hub.authenticate(peer.certificate()).map_err(status::from_hub)?;
+    let place = hub.admit_request(&caller).map_err(status::from_hub)?;
+    request.extensions_mut().insert(caller);
+    Ok(Some(place))
 }
 
 /// Why a call that was open is cut: what the hub says of its certificate by now.
@@ -51,15 +39,6 @@ pub fn cut_off(hub: &Hub, peer: &Peer) -> Status {
     match hub.authenticate(peer.certificate()) {
         Err(error) => status::from_hub(error),
         Ok(_) => Status::unauthenticated("the connection was cut"),
-    }
-}
-
-/// A path that nobody serves.
-pub async fn not_found(request: Request) -> Response {
-    let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
-    match content_type.is_some_and(|value| value.starts_with(b"application/grpc")) {
-        true => Status::unimplemented("no such method").into_http(),
-        false => StatusCode::NOT_FOUND.into_response(),
     }
 }
 

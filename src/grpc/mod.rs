@@ -25,6 +25,8 @@ mod places;
 mod unread;
 mod unsent;
 
+mod services;
+
 mod assessment_service;
 mod disclosure_service;
 mod enrolment_service;
@@ -35,97 +37,68 @@ mod publish_service;
 mod query_service;
 mod recall_service;
 
-use axum::Router;
-use tonic::codec::CompressionEncoding;
-use tonic::service::Routes;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::codegen::StdError;
 
 use crate::hub::Hub;
 
-/// The descriptors of the wire API, for reflection.
-const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+use services::Services;
 
 /// Largest message that is read, in bytes, also after decompression.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
-macro_rules! limited {
-    ($server:expr) => {
-        $server
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .accept_compressed(CompressionEncoding::Zstd)
-            .send_compressed(CompressionEncoding::Zstd)
-    };
+/// All services of the door behind the check of who calls. Cheap to clone; all clones are one door.
+#[derive(Clone)]
+pub struct Door(Arc<Guarded>);
+
+/// The services, and what members have left.
+struct Guarded {
+    hub: Hub,
+    unsent: unsent::Budgets,
+    unread: unread::Budgets,
+    services: Services,
 }
 
-/// All services of the door behind the check of who calls. What is not found is answered as gRPC wants it, or as 404.
-pub fn router(hub: &Hub) -> Router {
-    use server::assessment_service_server::AssessmentServiceServer;
-    use server::disclosure_service_server::DisclosureServiceServer;
-    use server::enrolment_service_server::EnrolmentServiceServer;
-    use server::erasure_service_server::ErasureServiceServer;
-    use server::feed_service_server::FeedServiceServer;
-    use server::membership_service_server::MembershipServiceServer;
-    use server::publish_service_server::PublishServiceServer;
-    use server::query_service_server::QueryServiceServer;
-    use server::recall_service_server::RecallServiceServer;
-
-    let (reporter, health) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .build_v1();
-    tokio::spawn(report_health(reporter, hub.clone()));
-
-    let mut routes = Routes::builder();
-    routes
-        .add_service(limited!(PublishServiceServer::new(publish_service::Service::new(
-            hub.clone()
-        ))))
-        .add_service(limited!(FeedServiceServer::new(feed_service::Service::new(
-            hub.clone()
-        ))))
-        .add_service(limited!(QueryServiceServer::new(query_service::Service::new(
-            hub.clone()
-        ))))
-        .add_service(limited!(MembershipServiceServer::new(
-            membership_service::Service::new(hub.clone())
-        )))
-        .add_service(limited!(EnrolmentServiceServer::new(enrolment_service::Service::new(
-            hub.clone()
-        ))))
-        .add_service(limited!(AssessmentServiceServer::new(
-            assessment_service::Service::new(hub.clone())
-        )))
-        .add_service(limited!(DisclosureServiceServer::new(
-            disclosure_service::Service::new(hub.clone())
-        )))
-        .add_service(limited!(RecallServiceServer::new(recall_service::Service::new(
-            hub.clone()
-        ))))
-        .add_service(limited!(ErasureServiceServer::new(erasure_service::Service::new(
-            hub.clone()
-        ))))
-        .add_service(health);
-    match reflection {
-        Ok(reflection) => {
-            routes.add_service(reflection);
-        }
-        Err(error) => tracing::error!(%error, "reflection is off: the descriptors cannot be served"),
+impl Door {
+    /// The door of a hub. It is to be made within the runtime that serves it.
+    pub fn new(hub: &Hub) -> Door {
+        let (reporter, services) = Services::new(hub);
+        tokio::spawn(report_health(reporter, hub.clone()));
+        Door(Arc::new(Guarded {
+            hub: hub.clone(),
+            unsent: unsent::Budgets::default(),
+            unread: unread::Budgets::default(),
+            services,
+        }))
     }
-    let router = routes
-        .routes()
-        .into_axum_router()
-        .reset_fallback()
-        .fallback(access::not_found);
-    // The layer that is added last is asked first: who calls is known before places are given.
-    router
-        .layer(axum::middleware::from_fn_with_state(
-            unread::Budgets::default(),
-            unread::limit,
-        ))
-        .layer(axum::middleware::from_fn_with_state(
-            unsent::Budgets::default(),
-            unsent::limit,
-        ))
-        .layer(axum::middleware::from_fn_with_state(hub.clone(), access::authenticate))
+
+    /// Answers a request, to which the listener has added the [`Peer`](crate::pki::Peer). Each call comes through here, so the steps
+    /// are one future: a layer of boxes for each would cost what a small call costs. Who calls is known before places are given.
+    pub async fn answer<B>(self, mut request: Request<B>) -> Response<Body>
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<StdError>,
+    {
+        let Guarded {
+            hub,
+            unsent,
+            unread,
+            services,
+        } = &*self.0;
+        // The place among the member's requests is held until the answer, or the stream of answers, is there.
+        let _place = match access::authenticate(hub, &mut request) {
+            Ok(place) => place,
+            Err(refused) => return refused.into_http(),
+        };
+        match unsent.limit(request) {
+            Ok(request) => unread.limit(request, |request| services.answer(request)).await,
+            Err(refused) => refused.into_http(),
+        }
+    }
 }
 
 /// Keeps the health service in step with the hub: a hub that accepts no writes is not serving as a publisher.

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
+use bytes::Bytes;
+use http::{Request, Response};
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::Status;
+use tonic::body::Body;
 
 use crate::hub::Caller;
 use crate::hub::error::HubError;
@@ -53,7 +53,6 @@ const PIECE_BYTES_MAX: usize = 16 << 10;
 const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What members have left.
-#[derive(Clone)]
 pub struct Budgets {
     making: Places,
     bytes: Places,
@@ -71,42 +70,48 @@ impl Default for Budgets {
     }
 }
 
-/// Lets an answer be made when its member has a turn, and hands it on once there is room for it.
-pub async fn limit(State(budgets): State<Budgets>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let caller = request.extensions().get::<Caller>();
-    let Some(member) = caller.map(|caller| caller.member).filter(|_| !STREAMS.contains(&path)) else {
-        return next.run(request).await;
-    };
-    if path.starts_with(OTHER_STREAMS) {
-        let Some(place) = turn(budgets.others.of(member), 1).await else {
-            return refused();
+impl Budgets {
+    /// Lets an answer be made when its member has a turn, and hands it on once there is room for it.
+    pub async fn limit(
+        &self,
+        request: Request<Body>,
+        answer: impl AsyncFnOnce(Request<Body>) -> Response<Body>,
+    ) -> Response<Body> {
+        let path = request.uri().path();
+        let caller = request.extensions().get::<Caller>();
+        let Some(member) = caller.map(|caller| caller.member).filter(|_| !STREAMS.contains(&path)) else {
+            return answer(request).await;
         };
-        let held = |body| Body::new(Held { body, _place: place });
-        return next.run(request).await.map(held);
-    }
-    let _making = match path.starts_with(LITTLE) {
-        true => None,
-        false => match turn(budgets.making.of(member), 1).await {
-            None => return refused(),
-            turn => turn,
-        },
-    };
-    let (head, mut body) = next.run(request).await.into_parts();
-    // A service that has answered has its message at hand.
-    let first = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
-    let (message, next) = match first.map(|read| read.map(Frame::into_data)) {
-        None => return Response::from_parts(head, Body::empty()),
-        Some(Ok(Ok(message))) => (message, None),
-        Some(Ok(Err(trailers))) => (Bytes::new(), Some(Ok(trailers))),
-        Some(Err(error)) => (Bytes::new(), Some(Err(error))),
-    };
-    let bytes = (message.len() + ANSWER_BYTES).min(UNREAD_BYTES_PER_MEMBER_MAX);
-    match turn(budgets.bytes.of(member), bytes).await {
-        None => refused(),
-        Some(room) => {
-            let rest = Bytes::from_owner(Charged { message, _room: room });
-            Response::from_parts(head, Body::new(Answer { rest, next, body }))
+        if path.starts_with(OTHER_STREAMS) {
+            let Some(place) = turn(self.others.of(member), 1).await else {
+                return refused();
+            };
+            let held = |body| Body::new(Held { body, _place: place });
+            return answer(request).await.map(held);
+        }
+        let _making = match path.starts_with(LITTLE) {
+            true => None,
+            false => match turn(self.making.of(member), 1).await {
+                None => return refused(),
+                turn => turn,
+            },
+        };
+        let (head, mut body) = answer(request).await.into_parts();
+        // A service that has answered has its message at hand.
+        let first = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        let (message, next) = match first.map(|read| read.map(Frame::into_data)) {
+            None => return Response::from_parts(head, Body::empty()),
+            Some(Ok(Ok(message))) => (message, None),
+            Some(Ok(Err(trailers))) => (Bytes::new(), Some(Ok(trailers))),
+            Some(Err(error)) => (Bytes::new(), Some(Err(error))),
+        };
+        let bytes = (message.len() + ANSWER_BYTES).min(UNREAD_BYTES_PER_MEMBER_MAX);
+        match turn(self.bytes.of(member), bytes).await {
+            None => refused(),
+            Some(room) => {
+                let rest = Bytes::from_owner(Charged { message, _room: room });
+                Response::from_parts(head, Body::new(Answer { rest, next, body }))
+            }
         }
     }
 }
@@ -123,7 +128,7 @@ async fn turn(places: Arc<Semaphore>, count: usize) -> Option<OwnedSemaphorePerm
     acquired.ok()?.ok()
 }
 
-fn refused() -> Response {
+fn refused() -> Response<Body> {
     let refused = HubError::Exhausted {
         reason: "too many answers to this member are unread",
         retry_after: TURN_WAIT_MAX,
@@ -150,13 +155,13 @@ struct Answer {
     /// What of the message was not yet handed on.
     rest: Bytes,
     /// What else was read from `body`.
-    next: Option<Result<Frame<Bytes>, axum::Error>>,
+    next: Option<Result<Frame<Bytes>, Status>>,
     body: Body,
 }
 
 impl HttpBody for Answer {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -186,7 +191,7 @@ struct Held {
 
 impl HttpBody for Held {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

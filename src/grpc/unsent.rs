@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
+use bytes::Bytes;
+use http::Request;
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::StdError;
 
 use crate::hub::Caller;
 use crate::hub::error::HubError;
@@ -37,7 +37,6 @@ const ARRIVAL_MAX: Duration = Duration::from_secs(20);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What members have left.
-#[derive(Clone)]
 pub struct Budgets {
     bytes: Places,
     streams: Places,
@@ -52,23 +51,23 @@ impl Default for Budgets {
     }
 }
 
-/// Puts a request's body under its member's budget.
-pub async fn limit(State(budgets): State<Budgets>, request: Request, next: Next) -> Response {
-    let Some(member) = request.extensions().get::<Caller>().map(|caller| caller.member) else {
-        return next.run(request).await;
-    };
-    if request.uri().path() != STREAM_PATH {
-        let bytes = budgets.bytes.of(member);
-        return next
-            .run(request.map(|body| Body::new(Arriving::new(body, bytes))))
-            .await;
-    }
-    match budgets.streams.of(member).try_acquire_owned() {
-        Ok(place) => {
-            let held = |body| Body::new(Held { body, _place: place });
-            next.run(request.map(held)).await
+impl Budgets {
+    /// Puts a request's body under its member's budget.
+    pub fn limit<B>(&self, request: Request<B>) -> Result<Request<Body>, Status>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<StdError>,
+    {
+        let Some(member) = request.extensions().get::<Caller>().map(|caller| caller.member) else {
+            return Ok(request.map(Body::new));
+        };
+        if request.uri().path() != STREAM_PATH {
+            let bytes = self.bytes.of(member);
+            return Ok(request.map(|body| Body::new(Arriving::new(body, bytes))));
         }
-        Err(_) => refused("too many streams of this member's requests are open").into_http(),
+        let place = self.streams.of(member).try_acquire_owned();
+        let place = place.map_err(|_| refused("too many streams of this member's requests are open"))?;
+        Ok(request.map(|body| Body::new(Held { body, _place: place })))
     }
 }
 
@@ -80,16 +79,16 @@ fn refused(reason: &'static str) -> Status {
 }
 
 /// A body that is counted as it arrives. It is dropped once its message is complete, and its bytes are free again.
-struct Arriving {
-    body: Body,
+struct Arriving<B> {
+    body: B,
     budget: Arc<Semaphore>,
     taken: Option<OwnedSemaphorePermit>,
     /// Set once there is something to wait for: most bodies are there when they are asked for.
     too_late: Option<Pin<Box<Sleep>>>,
 }
 
-impl Arriving {
-    fn new(body: Body, budget: Arc<Semaphore>) -> Arriving {
+impl<B> Arriving<B> {
+    fn new(body: B, budget: Arc<Semaphore>) -> Arriving<B> {
         Arriving {
             body,
             budget,
@@ -119,9 +118,13 @@ impl Arriving {
     }
 }
 
-impl HttpBody for Arriving {
+impl<B> HttpBody for Arriving<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<StdError>,
+{
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = StdError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -130,9 +133,7 @@ impl HttpBody for Arriving {
         let frame = match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                return self
-                    .poll_too_late(context)
-                    .map(|late| Some(Err(axum::Error::new(late))));
+                return self.poll_too_late(context).map(|late| Some(Err(late.into())));
             }
         };
         let bytes = match &frame {
@@ -140,8 +141,8 @@ impl HttpBody for Arriving {
             _ => 0,
         };
         match self.take(bytes) {
-            Ok(()) => Poll::Ready(frame),
-            Err(refused) => Poll::Ready(Some(Err(axum::Error::new(refused)))),
+            Ok(()) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            Err(refused) => Poll::Ready(Some(Err(refused.into()))),
         }
     }
 
@@ -151,14 +152,14 @@ impl HttpBody for Arriving {
 }
 
 /// A body that keeps its stream's place.
-struct Held {
-    body: Body,
+struct Held<B> {
+    body: B,
     _place: OwnedSemaphorePermit,
 }
 
-impl HttpBody for Held {
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Held<B> {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

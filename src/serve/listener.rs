@@ -3,14 +3,14 @@
 //! Each limit has a peer in mind that wants to exhaust the hub: half-open handshakes, slow headers, floods of streams and resets,
 //! connections beyond what descriptors allow.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,8 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
+use crate::grpc;
 use crate::hub::Hub;
 use crate::pki::{ConnectionRegistry, Identity, Peer, PeerCertificate, TrustDomain, peer_certificate};
 
@@ -62,8 +62,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 
 /// What every connection needs.
 pub(super) struct Door {
-    /// All doors that speak HTTP.
-    pub router: Router,
+    /// Answers requests.
+    pub calls: grpc::Door,
     /// Asked who the peer is, after the connection was registered.
     pub hub: Hub,
     /// The present certificates.
@@ -177,15 +177,16 @@ fn peer(trust_domain: &TrustDomain, stream: &TlsStream<TcpStream>) -> Result<Pee
 
 async fn serve(stream: TlsStream<TcpStream>, peer: Peer, door: &Door) {
     let cut = peer.cut().clone();
-    let router = door.router.clone();
-    let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+    let calls = door.calls.clone();
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        router.clone().oneshot(request)
+        let answered = calls.clone().answer(request);
+        async { Ok::<_, Infallible>(answered.await) }
     });
     let builder = http();
     let received = Received::default();
     let stream = TokioIo::new(Counted::new(stream, received.clone()));
-    let serving = builder.serve_connection(stream, TowerToHyperService::new(service));
+    let serving = builder.serve_connection(stream, service);
     tokio::pin!(serving);
     tokio::select! {
         ended = serving.as_mut() => return log_end(ended),

@@ -149,7 +149,7 @@ pub async fn run_with(
     let stopping = CancellationToken::new();
     let metrics = metrics_listener::start(&config, hub.clone(), connections.clone(), stopping.clone()).await?;
     let door = listener::Door {
-        router: crate::grpc::router(&hub),
+        calls: crate::grpc::Door::new(&hub),
         hub: hub.clone(),
         tls: tls.clone(),
         trust_domain: authority.trust_domain().clone(),

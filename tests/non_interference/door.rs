@@ -2,9 +2,9 @@
 //! what another has in one world it asks in both, where in the other nobody has it.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::fmt::Debug;
 
-use axum::{Extension, Router};
 use clearinghouse::domain::id::Timestamp;
 use clearinghouse::grpc::wire;
 use clearinghouse::hub::Hub;
@@ -12,10 +12,13 @@ use clearinghouse::hub::roster::Enrolment;
 use clearinghouse::pki::{Identity, Peer, PeerCertificate, Serial};
 use prost::Message;
 use tokio_stream::StreamExt;
-use tonic::codegen::http::uri::PathAndQuery;
+use tonic::body::Body;
+use tonic::codegen::http::{self, uri::PathAndQuery};
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt;
+use tower::service_fn;
+use tower::util::BoxCloneSyncService;
 use uuid::Uuid;
 
 use super::hub_support::waiting::wait;
@@ -29,7 +32,9 @@ const PACKAGE: &str = "clearinghouse.v1";
 const NOT_CALLED: [&str; 1] = ["PublishService/PublishStream"];
 
 /// The door, as the observer's connection reaches it.
-pub(super) struct Door(Router);
+pub(super) struct Door(Service);
+
+type Service = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
 impl Door {
     /// For the agent that was enrolled.
@@ -46,10 +51,17 @@ impl Door {
             fingerprint: [0; 32],
         };
         let peer = Peer::new(certificate, Default::default());
-        Door(clearinghouse::grpc::router(hub).layer(Extension(peer)))
+        let door = clearinghouse::grpc::Door::new(hub);
+        Door(BoxCloneSyncService::new(service_fn(
+            move |mut request: http::Request<Body>| {
+                request.extensions_mut().insert(peer.clone());
+                let answered = door.clone().answer(request);
+                async { Ok(answered.await) }
+            },
+        )))
     }
 
-    fn client(&self) -> tonic::client::Grpc<Router> {
+    fn client(&self) -> tonic::client::Grpc<Service> {
         tonic::client::Grpc::new(self.0.clone())
     }
 }
@@ -66,7 +78,7 @@ impl World<'_> {
     {
         let mut client = self.door.client();
         let answered = wait(async {
-            client.ready().await.expect("a router is always ready");
+            client.ready().await.expect("a door is always ready");
             let codec = ProstCodec::<Q, A>::default();
             client.unary(Request::new(request), path(method), codec).await
         });
@@ -170,7 +182,7 @@ impl World<'_> {
             ..Default::default()
         };
         let batches: Vec<Result<wire::SubscribeResponse, Status>> = wait(async {
-            client.ready().await.expect("a router is always ready");
+            client.ready().await.expect("a door is always ready");
             let codec = ProstCodec::default();
             let opened = client.server_streaming(Request::new(request), path("FeedService/Subscribe"), codec);
             match opened.await {
