@@ -70,7 +70,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Servers, in a pass of their own: the messages are those of the first pass.
     let server_out = out.join("server");
     std::fs::create_dir_all(&server_out)?;
-    let mut servers = tonic_prost_build::configure().build_client(false).out_dir(&server_out);
+    let mut servers = tonic_prost_build::configure()
+        .build_client(false)
+        .codec_path("crate::grpc::codec::SmallBuffers")
+        .out_dir(&server_out);
     for response in ENCODED_RESPONSES {
         servers = servers.extern_path(format!(".clearinghouse.v1.{response}"), "crate::grpc::encoded::Encoded");
     }

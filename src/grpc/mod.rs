@@ -15,6 +15,7 @@ mod server {
 
 pub mod encoded;
 
+mod codec;
 mod convert;
 mod drafts;
 mod items;
