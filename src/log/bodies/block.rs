@@ -8,6 +8,7 @@ use lz4_flex::block::{compress_into_with_dict, decompress_into_with_dict, get_ma
 
 use super::super::batch::ENTRY_BYTES_MAX;
 use super::super::fields::Fields;
+use super::index::Span;
 use super::unpacked::Unpacked;
 
 /// Bodies in a block. Fewer pack worse, and more take longer to be read and checked for one (`docs/decisions/0019-each-body-by-itself.md`).
@@ -109,26 +110,9 @@ impl Raw {
 impl Block {
     /// Packs [`BLOCK_BODIES`] bodies.
     pub(super) fn pack(number: u32, bodies: &[Bytes]) -> Block {
-        let raw = Raw::of(bodies);
-        let mut out = vec![0; CONTENT_AT];
-        let mut raw_end = 0;
-        let mut dictionary = None;
-        for (place, body) in bodies.iter().enumerate() {
-            put_packed(&mut out, body, dictionary);
-            dictionary.get_or_insert(body);
-            raw_end += body.len() as u32;
-            let packed_end = (out.len() - CONTENT_AT) as u32;
-            let at = HEADER_BYTES + 8 * place;
-            out[at..at + 4].copy_from_slice(&packed_end.to_le_bytes());
-            out[at + 4..at + 8].copy_from_slice(&raw_end.to_le_bytes());
-        }
-        let packed_bytes = (out.len() - HEADER_BYTES) as u32;
-        for (place, field) in [number, packed_bytes, raw.crc, raw.bytes].into_iter().enumerate() {
-            out[4 + 4 * place..8 + 4 * place].copy_from_slice(&field.to_le_bytes());
-        }
-        let crc = crc32fast::hash(&out[4..]);
-        out[..4].copy_from_slice(&crc.to_le_bytes());
-        Block { bytes: out.into() }
+        let mut bytes = Vec::new();
+        put_block(&mut bytes, number, bodies);
+        Block { bytes: bytes.into() }
     }
 
     /// Takes block `number` from the disk, which must be the very one with the checksum `crc`.
@@ -234,6 +218,35 @@ impl Block {
         let bytes = self.bytes.get(at..at + 8).filter(|_| place < BLOCK_BODIES)?;
         let mut fields = Fields { rest: bytes };
         Some((fields.u32()? as usize, fields.u32()? as usize))
+    }
+}
+
+/// Appends a block of [`BLOCK_BODIES`] bodies.
+pub(super) fn put_block(out: &mut Vec<u8>, number: u32, bodies: &[Bytes]) -> Span {
+    let begin = out.len();
+    let raw = Raw::of(bodies);
+    out.resize(begin + CONTENT_AT, 0);
+    let mut raw_end = 0;
+    let mut dictionary = None;
+    for (place, body) in bodies.iter().enumerate() {
+        put_packed(out, body, dictionary);
+        dictionary.get_or_insert(body);
+        raw_end += body.len() as u32;
+        let packed_end = (out.len() - begin - CONTENT_AT) as u32;
+        let at = begin + HEADER_BYTES + 8 * place;
+        out[at..at + 4].copy_from_slice(&packed_end.to_le_bytes());
+        out[at + 4..at + 8].copy_from_slice(&raw_end.to_le_bytes());
+    }
+    let block = &mut out[begin..];
+    let packed_bytes = (block.len() - HEADER_BYTES) as u32;
+    for (place, field) in [number, packed_bytes, raw.crc, raw.bytes].into_iter().enumerate() {
+        block[4 + 4 * place..8 + 4 * place].copy_from_slice(&field.to_le_bytes());
+    }
+    let crc = crc32fast::hash(&block[4..]);
+    block[..4].copy_from_slice(&crc.to_le_bytes());
+    Span {
+        bytes: block.len() as u32,
+        crc,
     }
 }
 

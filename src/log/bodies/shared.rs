@@ -18,6 +18,13 @@ use super::index::{Index, Span};
 use super::unpacked::Unpacked;
 use super::{BACKLOG_BYTES_MAX, BodiesOptions, BodyNumber};
 
+/// Full blocks that wait before the writer is woken: waking it takes longer than packing one. Fewer wait for more, as the block does
+/// that is not full, unless somebody waits for them.
+const BLOCKS_AT_ONCE_MIN: usize = 16;
+
+/// Bytes of bodies after which fewer blocks are enough, and no more are written at once.
+const BYTES_AT_ONCE: usize = 256 << 10;
+
 pub(super) struct Shared {
     pub path: PathBuf,
     state: Mutex<State>,
@@ -52,11 +59,30 @@ struct State {
     /// The bodies of the block that is not full.
     open: Vec<Bytes>,
     is_closing: bool,
+    /// Whether somebody waits until what waits is written.
+    is_awaited: bool,
+    is_writer_asleep: bool,
     /// Why the first of those that wait was not written.
     trouble: Option<String>,
 }
 
 impl State {
+    /// Whether what waits is enough to be written.
+    fn is_due(&self) -> bool {
+        self.waiting.len() >= BLOCKS_AT_ONCE_MIN || self.waiting_bytes >= BYTES_AT_ONCE
+    }
+
+    /// The first of the blocks that wait.
+    fn first_waiting(&self) -> Vec<Arc<[Bytes]>> {
+        let mut bytes = 0;
+        let blocks = self.waiting.iter().take_while(|bodies| {
+            let is_one = bytes < BYTES_AT_ONCE;
+            bytes += bytes_of(bodies);
+            is_one
+        });
+        blocks.map(Arc::clone).collect()
+    }
+
     /// A body that is not in the file yet; none for one that is, or never was.
     fn unwritten(&self, number: BodyNumber) -> Option<&Bytes> {
         let (block, place) = split(number);
@@ -167,23 +193,36 @@ impl Shared {
         state.waiting_bytes += bytes_of(&full);
         state.waiting.push_back(full);
         state.open.reserve_exact(BLOCK_BODIES);
+        let wake = state.is_due() && std::mem::take(&mut state.is_writer_asleep);
         drop(state);
-        self.work.notify_one();
+        if wake {
+            self.work.notify_one();
+        }
         true
     }
 
-    /// The next block to write, once there is one; none when the end has come.
-    pub(super) fn next_to_write(&self) -> Option<(u32, Arc<[Bytes]>)> {
+    /// The next blocks to write, once there are enough of them; none when the end has come.
+    pub(super) fn next_to_write(&self) -> Option<(u32, Vec<Arc<[Bytes]>>)> {
         let mut state = self.state();
         loop {
-            if let Some(bodies) = state.waiting.front() {
-                return Some((state.index.len() as u32, Arc::clone(bodies)));
+            let is_due = state.is_closing || state.is_awaited || state.is_due();
+            if is_due && !state.waiting.is_empty() {
+                return Some((state.index.len() as u32, state.first_waiting()));
             }
             if state.is_closing {
                 return None;
             }
+            state.is_awaited = false;
+            state.is_writer_asleep = true;
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.is_writer_asleep = false;
         }
+    }
+
+    /// Has what waits written, however little it is.
+    fn hurry(&self, state: &mut State) {
+        state.is_awaited = true;
+        self.work.notify_one();
     }
 
     /// Where the next block goes.
@@ -191,22 +230,24 @@ impl Shared {
         self.state().index.end()
     }
 
-    /// Notes that a block is in the file. One that was just written is kept: what is new is asked for.
-    pub(super) fn written(&self, number: u32, block: Option<Unpacked>, span: Span) {
-        // Before it counts as written: what is neither waiting nor here is read from the disk.
-        if let Some(block) = block {
-            self.cache().insert(number, block);
+    /// Notes that blocks are in the file. Those that were just written are kept: what is new is asked for.
+    pub(super) fn written(&self, number: u32, unpacked: Vec<Unpacked>, spans: &[Span]) {
+        // Before they count as written: what is neither waiting nor here is read from the disk.
+        let mut cache = self.cache();
+        for (number, block) in (number..).zip(unpacked) {
+            cache.insert(number, block);
         }
+        drop(cache);
         let mut state = self.state();
-        state.index.push(span);
-        if let Some(bodies) = state.waiting.pop_front() {
-            state.waiting_bytes -= bytes_of(&bodies);
-        }
+        spans.iter().for_each(|span| state.index.push(*span));
+        let written: Vec<_> = state.waiting.drain(..spans.len()).collect();
+        state.waiting_bytes -= written.iter().map(|bodies| bytes_of(bodies)).sum::<usize>();
         if state.trouble.take().is_some() {
             tracing::warn!(path = %self.path.display(), "the bodies of indicators are written again");
         }
         drop(state);
         self.progress.notify_all();
+        // Whoever reads need not wait until they are freed: `written` goes last.
     }
 
     /// Notes why a block was not written, and waits. False says that it is not tried again.
@@ -245,7 +286,9 @@ impl Shared {
 
     pub(super) fn wait_until_written(&self, patience: Duration) -> bool {
         let waits = |state: &mut State| !state.waiting.is_empty();
-        let waited = self.progress.wait_timeout_while(self.state(), patience, waits);
+        let mut state = self.state();
+        self.hurry(&mut state);
+        let waited = self.progress.wait_timeout_while(state, patience, waits);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.waiting.is_empty()
     }
@@ -339,6 +382,7 @@ impl Shared {
             if waiting.next().is_none() {
                 return true;
             }
+            self.hurry(&mut state);
             let Some(left) = until.checked_duration_since(Instant::now()) else {
                 return false;
             };
@@ -380,4 +424,30 @@ impl Shared {
 
 fn bytes_of(bodies: &[Bytes]) -> usize {
     bodies.iter().map(|body| body.len() + size_of::<Bytes>()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_due_once_they_are_many_or_large() {
+        let begin = || Shared::new(PathBuf::new(), BodiesOptions { cache_bytes: 0 });
+        let push = |shared: &Shared, body: &Bytes| (0..BLOCK_BODIES).for_each(|_| _ = shared.push(body.clone()));
+        let due = |shared: &Shared| {
+            let state = shared.state();
+            (state.is_due(), state.first_waiting().len())
+        };
+        let (few, small) = (begin(), Bytes::from_static(b"body"));
+        for blocks in 0..BLOCKS_AT_ONCE_MIN {
+            assert_eq!(due(&few), (false, blocks));
+            push(&few, &small);
+        }
+        assert_eq!(due(&few), (true, BLOCKS_AT_ONCE_MIN));
+        let (one, large) = (begin(), Bytes::from(vec![7; BYTES_AT_ONCE / BLOCK_BODIES]));
+        for _ in 0..2 {
+            push(&one, &large);
+            assert_eq!(due(&one), (true, 1));
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! The thread that packs full blocks and writes them. Where the disk takes no writes it says so, keeps them, and tries again.
+//! The thread that packs full blocks and writes them, several at a time. Where the disk takes no writes it says so, keeps them, and
+//! tries again.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::error::{DiskError, OnDisk};
-use super::block::{Block, Header, Raw};
+use super::block::{Raw, put_block};
 use super::file::LeftOver;
 use super::index::Span;
 use super::shared::Shared;
@@ -24,6 +25,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
         shared: Arc::clone(shared),
         left_over: None,
         file: None,
+        packed: Vec::new(),
     };
     let thread = std::thread::Builder::new().name("bodies".into());
     let started = thread.spawn(move || writer.run());
@@ -37,16 +39,18 @@ struct Writer {
     left_over: Option<LeftOver>,
     /// The one that was written to last.
     file: Option<Arc<File>>,
+    /// What is being written.
+    packed: Vec<u8>,
 }
 
 impl Writer {
     fn run(mut self) {
-        while let Some((number, bodies)) = self.shared.next_to_write() {
+        while let Some((number, blocks)) = self.shared.next_to_write() {
             let shared = Arc::clone(&self.shared);
             let written = {
                 let _writing = shared.writing();
-                let written = self.write(number, &bodies);
-                written.map(|(block, span)| shared.written(number, block, span))
+                let written = self.write(number, &blocks);
+                written.map(|(unpacked, spans)| shared.written(number, unpacked, &spans))
             };
             if let Err(error) = written
                 && !shared.not_written(&error, RETRY_EVERY)
@@ -56,8 +60,8 @@ impl Writer {
         }
     }
 
-    /// Brings bodies into the file as a block, or finds them there. Gives it unpacked if it was written.
-    fn write(&mut self, number: u32, bodies: &[Bytes]) -> Result<(Option<Unpacked>, Span), DiskError> {
+    /// Brings blocks into the file, or finds them there. Gives them unpacked if they were written.
+    fn write(&mut self, number: u32, blocks: &[Arc<[Bytes]>]) -> Result<(Vec<Unpacked>, Vec<Span>), DiskError> {
         let path = &self.shared.path;
         let file = &self.shared.file()?;
         let at = self.shared.end();
@@ -66,20 +70,22 @@ impl Writer {
             // Beyond its end there is nothing in a file that took the place of another.
             self.left_over = LeftOver::new(file, at);
         }
+        let numbered = (number..).zip(blocks);
         if let Some(left_over) = &mut self.left_over {
-            if let Some(span) = left_over.next(number, &Raw::of(bodies)) {
-                return Ok((None, span));
+            let found = numbered
+                .clone()
+                .map(|(number, bodies)| left_over.next(number, &Raw::of(bodies)));
+            if let Some(spans) = found.collect() {
+                return Ok((Vec::new(), spans));
             }
             self.left_over = None;
             // What stands here is of another log, or torn: nobody may find it again.
             file.set_len(at).on("cut", path)?;
         }
-        let block = Block::pack(number, bodies);
-        file.write_all_at(block.bytes(), at).on("write", path)?;
-        let span = Span {
-            bytes: block.bytes().len() as u32,
-            crc: Header::read(block.bytes()).map_or(0, |header| header.crc),
-        };
-        Ok((Some(Unpacked::of(bodies)), span))
+        self.packed.clear();
+        let spans = numbered.map(|(number, bodies)| put_block(&mut self.packed, number, bodies));
+        let spans = spans.collect();
+        file.write_all_at(&self.packed, at).on("write", path)?;
+        Ok((blocks.iter().map(|bodies| Unpacked::of(bodies)).collect(), spans))
     }
 }
