@@ -12,7 +12,7 @@ use crate::domain::observable::{Kind, Observable};
 use crate::domain::violation::Violation;
 use crate::log::Salted;
 use crate::log::bodies::BodyNumber;
-use crate::log::entry::{Actor, Entry, Event, StoredIndicator};
+use crate::log::entry::{Actor, Entry, Event, Publications, StoredIndicator};
 
 use super::error::HubError;
 use super::guard::{check_share, tightens};
@@ -70,6 +70,11 @@ impl Hub {
         self.shared.quotas.take_items(caller.member, items.len())?;
         let kind = self.kind_of(caller.member)?;
         let now = self.now();
+        let actor = Actor {
+            member: caller.member,
+            agent: caller.agent.clone(),
+        };
+        let mut publications = Publications::new(now, (actor, kind), items.len());
         let mut prepared: Vec<Result<Prepared, Violation>> = Vec::with_capacity(items.len());
         // So few are done sooner than a turn is waited for.
         let needs_turn = items.len() > ITEMS_WITHOUT_TURN_MAX;
@@ -81,7 +86,7 @@ impl Hub {
                 };
                 let begun = Instant::now();
                 for item in items.by_ref().take(ITEMS_PER_TURN) {
-                    prepared.push(item.and_then(|item| self.prepare(caller, kind, now, item)));
+                    prepared.push(item.and_then(|item| self.prepare(&mut publications, now, item)));
                     if begun.elapsed() >= TURN_MAX {
                         break;
                     }
@@ -195,13 +200,7 @@ impl Hub {
         }
     }
 
-    fn prepare(
-        &self,
-        caller: &Caller,
-        publisher_kind: crate::domain::member::MemberKind,
-        now: Timestamp,
-        item: Item,
-    ) -> Result<Prepared, Violation> {
+    fn prepare(&self, publications: &mut Publications, now: Timestamp, item: Item) -> Result<Prepared, Violation> {
         let Item { request_id, content } = item;
         content
             .handling
@@ -211,18 +210,7 @@ impl Hub {
         let id = IndicatorId(new_id());
         let report = content.report.clone();
         let observable = content.observable.id();
-        let indicator = Indicator {
-            id,
-            publisher: caller.member,
-            publisher_kind,
-            revision: 1,
-            content,
-            published_at: now,
-            revised_at: now,
-            retraction_reason: Text::default(),
-            warnings: warnings.clone(),
-        };
-        let (entry, bytes) = Entry::published(now, caller.actor(), (indicator, observable), request_id.clone());
+        let (entry, bytes) = publications.entry(id, (content, observable), warnings.clone(), request_id.clone());
         Ok(Prepared {
             entry: Some((entry, Salted::new(bytes))),
             id,

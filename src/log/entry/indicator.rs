@@ -29,20 +29,43 @@ pub fn encode_indicator(indicator: &Indicator) -> Bytes {
 /// The same, where the observable's id is known.
 pub(super) fn encode(indicator: &Indicator, observable_id: ObservableId) -> Bytes {
     let mut fields = Fields::with_capacity(BODY_BYTES_USUAL);
-    body_fields(indicator, observable_id, &mut fields);
+    body_fields(indicator, observable_id, &mut fields, |part, fields| {
+        common_fields(part, indicator, fields);
+    });
     fields.finish()
 }
 
-/// The fields of the body.
-pub(super) fn body_fields(indicator: &Indicator, observable_id: ObservableId, fields: &mut Fields) {
+/// Fields that the bodies of one publication have in common, where they speak of one report: a part for each place in the body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Common {
+    /// Whose it is.
+    Publisher,
+    /// What is said of the operation.
+    Operation,
+    Tags,
+    /// Handling and times.
+    Handling,
+}
+
+impl Common {
+    pub(super) const ALL: [Common; 4] = [Common::Publisher, Common::Operation, Common::Tags, Common::Handling];
+}
+
+/// The fields of the body. Those of each part that is common are written by `common`.
+pub(super) fn body_fields(
+    indicator: &Indicator,
+    observable_id: ObservableId,
+    fields: &mut Fields,
+    common: impl Fn(Common, &mut Fields),
+) {
     let Indicator {
         id,
-        publisher,
-        publisher_kind,
-        revision,
+        publisher: _,
+        publisher_kind: _,
+        revision: _,
         content,
-        published_at,
-        revised_at,
+        published_at: _,
+        revised_at: _,
         retraction_reason,
         warnings,
     } = indicator;
@@ -58,16 +81,8 @@ pub(super) fn body_fields(indicator: &Indicator, observable_id: ObservableId, fi
         evidence,
         hash_quality,
         independent,
-        report,
+        report: _,
     } = content;
-    let Report {
-        campaign,
-        attribution,
-        ttps,
-        targets,
-        tags,
-        handling,
-    } = &**report;
     fields.id(1, id.0);
     fields.id(2, observable_id.0);
     fields.message(3, |fields| {
@@ -75,33 +90,57 @@ pub(super) fn body_fields(indicator: &Indicator, observable_id: ObservableId, fi
         fields.text(2, observable.value());
     });
     fields.text(4, raw.as_str());
-    fields.id(5, publisher.0);
-    fields.number(6, number(&MemberKind::ALL, publisher_kind).into());
-    fields.number(7, (*revision).into());
+    common(Common::Publisher, fields);
     fields.number(8, number(&Verdict::ALL, verdict).into());
     fields.number(9, confidence.value().into());
     fields.number(
         10,
         severity.map_or(0, |severity| number(&Severity::ALL, &severity)).into(),
     );
-    fields.text(11, campaign.as_str());
-    fields.text(12, attribution.as_str());
-    ttps.iter().for_each(|ttp| fields.item(13, ttp.as_str().as_bytes()));
-    target_fields(targets, fields);
+    common(Common::Operation, fields);
     fields.time(15, *first_seen);
     fields.time(16, *last_seen);
-    tags.iter().for_each(|tag| fields.item(17, tag.as_str().as_bytes()));
+    common(Common::Tags, fields);
     fields.text(18, note.as_str());
     evidence.iter().for_each(|piece| evidence_fields(piece, fields));
-    handling_fields(handling, fields);
-    fields.time(21, Some(*published_at));
-    fields.time(22, Some(*revised_at));
+    common(Common::Handling, fields);
     fields.text(23, retraction_reason.as_str());
     fields.number(24, (*hash_quality).into());
     warnings
         .iter()
         .for_each(|warning| fields.item(26, warning.as_str().as_bytes()));
     fields.number(27, (*independent).into());
+}
+
+/// The fields of a part.
+pub(super) fn common_fields(part: Common, indicator: &Indicator, fields: &mut Fields) {
+    let Report {
+        campaign,
+        attribution,
+        ttps,
+        targets,
+        tags,
+        handling,
+    } = &*indicator.content.report;
+    match part {
+        Common::Publisher => {
+            fields.id(5, indicator.publisher.0);
+            fields.number(6, number(&MemberKind::ALL, &indicator.publisher_kind).into());
+            fields.number(7, indicator.revision.into());
+        }
+        Common::Operation => {
+            fields.text(11, campaign.as_str());
+            fields.text(12, attribution.as_str());
+            ttps.iter().for_each(|ttp| fields.item(13, ttp.as_str().as_bytes()));
+            target_fields(targets, fields);
+        }
+        Common::Tags => tags.iter().for_each(|tag| fields.item(17, tag.as_str().as_bytes())),
+        Common::Handling => {
+            handling_fields(handling, fields);
+            fields.time(21, Some(indicator.published_at));
+            fields.time(22, Some(indicator.revised_at));
+        }
+    }
 }
 
 /// The audience is not among them.
@@ -154,11 +193,15 @@ fn evidence_fields(evidence: &Evidence, fields: &mut Fields) {
 /// The fields of `IndicatorPublished`, `IndicatorRevised` or (without a request) `IndicatorRetracted`.
 pub(super) fn event_fields(stored: &StoredIndicator, request_id: &str, fields: &mut Fields) {
     fields.item(1, &stored.body);
-    fields_after_body(&stored.indicator.content.handling, request_id, fields);
+    audience_fields(&stored.indicator.content.handling, fields);
+    fields.text(REQUEST_ID, request_id);
 }
 
-/// Those of them that follow the body.
-pub(super) fn fields_after_body(handling: &Handling, request_id: &str, fields: &mut Fields) {
+/// The number of their field `request_id`, the last.
+pub(super) const REQUEST_ID: u32 = 3;
+
+/// The one of them that follows the body.
+pub(super) fn audience_fields(handling: &Handling, fields: &mut Fields) {
     let embargo = handling
         .embargo
         .as_ref()
@@ -178,7 +221,6 @@ pub(super) fn fields_after_body(handling: &Handling, request_id: &str, fields: &
             embargo.iter().for_each(|member| fields.item(3, member.0.as_bytes()));
         });
     }
-    fields.text(3, request_id);
 }
 
 /// Whom a handling names, as it is stored beside the indicator.

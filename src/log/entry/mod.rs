@@ -4,6 +4,7 @@
 mod erasure;
 mod fields;
 mod indicator;
+mod publications;
 mod roster;
 mod sharing;
 
@@ -23,6 +24,7 @@ use fields::Fields;
 
 pub use erasure::{Change, ENTRIES_PER_ERASURE_MAX, Erased, Left, digest_of, left_of};
 pub use indicator::{decode_indicator, encode_audience, encode_indicator};
+pub use publications::Publications;
 
 /// Bytes of most entries that carry an indicator.
 const ENTRY_BYTES_USUAL: usize = 768;
@@ -310,38 +312,6 @@ impl From<prost::DecodeError> for DecodeError {
 }
 
 impl Entry {
-    /// The entry of a publication, and the bytes to be stored. The body is a part of these, not a copy. The id is that of the
-    /// indicator's observable.
-    pub fn published(
-        at: Timestamp,
-        actor: Option<Actor>,
-        (indicator, observable): (Indicator, ObservableId),
-        request_id: Arc<str>,
-    ) -> (Entry, Bytes) {
-        let mut fields = head_fields(at, actor.as_ref());
-        // Counted from the end: the lengths in front of the body may yet take more room.
-        let (mut body_bytes, mut bytes_after) = (0, 0);
-        fields.message(3, |fields| {
-            fields.message(1, |fields| {
-                let start = fields.bytes().len();
-                indicator::body_fields(&indicator, observable, fields);
-                body_bytes = fields.bytes().len() - start;
-            });
-            let body_end = fields.bytes().len();
-            indicator::fields_after_body(&indicator.content.handling, &request_id, fields);
-            bytes_after = fields.bytes().len() - body_end;
-        });
-        let bytes = fields.finish();
-        let body_end = bytes.len() - bytes_after;
-        let stored = Box::new(StoredIndicator {
-            body: bytes.slice(body_end - body_bytes..body_end),
-            indicator,
-            observable,
-        });
-        let event = Event::IndicatorPublished { stored, request_id };
-        (Entry { at, actor, event }, bytes)
-    }
-
     /// The bytes to be stored.
     pub fn encode(&self) -> Bytes {
         let mut fields = head_fields(self.at, self.actor.as_ref());
