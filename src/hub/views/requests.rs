@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 
 use hashbrown::HashTable;
 
@@ -20,8 +19,12 @@ pub type RequestOutcome = (RecordIndex, u32);
 pub struct Requests {
     /// Oldest first.
     answered: VecDeque<Answered>,
+    /// The ids of all of them, one after another: an allocation of its own for each would have to be touched to be forgotten.
+    ids: VecDeque<u8>,
     /// The place of the oldest: places count all that were ever remembered, from 0 again where the range ends.
     first: u32,
+    /// The place of the first byte of `ids`, counted in the same way.
+    ids_first: u32,
     places: HashTable<u32>,
     keys: RandomState,
 }
@@ -29,7 +32,8 @@ pub struct Requests {
 struct Answered {
     /// Kept, so that whoever is forgotten or moved need not be read again.
     hash: u64,
-    id: Arc<str>,
+    id_at: u32,
+    id_bytes: u32,
     outcome: RequestOutcome,
 }
 
@@ -41,16 +45,21 @@ impl Requests {
     }
 
     /// Remembers one, in the place of an earlier one with the same id.
-    pub fn remember(&mut self, id: &Arc<str>, outcome: RequestOutcome) {
-        let hash = self.keys.hash_one(&**id);
+    pub fn remember(&mut self, id: &str, outcome: RequestOutcome) {
+        let hash = self.keys.hash_one(id);
         if let Some(place) = self.place(hash, id) {
             let index = self.index(place);
             self.answered[index].outcome = outcome;
             return;
         }
         let place = self.first.wrapping_add(self.answered.len() as u32);
-        let id = id.clone();
-        self.answered.push_back(Answered { hash, id, outcome });
+        self.answered.push_back(Answered {
+            hash,
+            id_at: self.ids_first.wrapping_add(self.ids.len() as u32),
+            id_bytes: id.len() as u32,
+            outcome,
+        });
+        self.ids.extend(id.as_bytes());
         let (answered, first) = (&self.answered, self.first);
         let hash_of = |place: &u32| answered[place.wrapping_sub(first) as usize].hash;
         self.places.insert_unique(hash, place, hash_of);
@@ -67,14 +76,21 @@ impl Requests {
             place.remove();
         }
         self.first = self.first.wrapping_add(1);
+        self.ids.drain(..oldest.id_bytes as usize);
+        self.ids_first = self.ids_first.wrapping_add(oldest.id_bytes);
     }
 
     fn place(&self, hash: u64, id: &str) -> Option<u32> {
         let is = |place: &u32| {
             let answered = &self.answered[self.index(*place)];
-            answered.hash == hash && *answered.id == *id
+            answered.hash == hash && self.id(answered).eq(id.as_bytes())
         };
         self.places.find(hash, is).copied()
+    }
+
+    fn id(&self, answered: &Answered) -> impl Iterator<Item = &u8> {
+        let start = answered.id_at.wrapping_sub(self.ids_first) as usize;
+        self.ids.range(start..start + answered.id_bytes as usize)
     }
 
     fn index(&self, place: u32) -> usize {
@@ -87,21 +103,25 @@ impl Kept for Requests {
     fn keep(&self, out: &mut Vec<u8>) {
         let Requests {
             answered,
+            ids: _,
             first: _,
+            ids_first: _,
             places: _,
             keys: _,
         } = self;
         (answered.len() as u32).keep(out);
-        for Answered { hash: _, id, outcome } in answered {
-            String::from(&**id).keep(out);
-            outcome.keep(out);
+        for answered in answered {
+            // They are texts, cut where they were joined.
+            let id = self.id(answered).copied().collect();
+            String::from_utf8(id).unwrap_or_default().keep(out);
+            answered.outcome.keep(out);
         }
     }
 
     fn take(rest: &mut &[u8]) -> Option<Requests> {
         let mut requests = Requests::default();
         for (id, outcome) in Vec::<(Box<str>, RequestOutcome)>::take(rest)? {
-            requests.remember(&id.into(), outcome);
+            requests.remember(&id, outcome);
         }
         Some(requests)
     }
@@ -111,8 +131,8 @@ impl Kept for Requests {
 mod tests {
     use super::*;
 
-    fn id(number: usize) -> Arc<str> {
-        format!("request {number}").into()
+    fn id(number: usize) -> String {
+        format!("request {number}")
     }
 
     #[test]
@@ -120,6 +140,7 @@ mod tests {
         let mut requests = Requests {
             // The places run over the end of their range.
             first: u32::MAX - 100,
+            ids_first: u32::MAX - 100,
             ..Requests::default()
         };
         let outcome = |number: usize| (number as u32, 1);

@@ -158,7 +158,7 @@ impl Roster {
     }
 
     /// Remembers what a request id led to.
-    pub fn remember_request(&mut self, member: MemberId, request_id: &Arc<str>, outcome: RequestOutcome) {
+    pub fn remember_request(&mut self, member: MemberId, request_id: &str, outcome: RequestOutcome) {
         if let Some(member) = self.members.get_mut(&member).filter(|_| !request_id.is_empty()) {
             member.requests.remember(request_id, outcome);
         }
