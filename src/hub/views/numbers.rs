@@ -7,6 +7,10 @@ use hashbrown::HashTable;
 /// doubles, which takes a second; a part of it takes a few milliseconds, and is all that is ever held twice.
 const PARTS: usize = 256;
 
+/// A part of fewer numbers grows fourfold: to grow is to hash all of it again, for which each row is fetched. A larger one doubles, or
+/// too much of it would lie empty.
+const GROWN_FOURFOLD_MAX: usize = 256;
+
 /// The index. Hashes must be keyed with what no member can know, for members choose what is hashed.
 pub struct Numbers {
     parts: Box<[HashTable<u32>]>,
@@ -50,7 +54,11 @@ impl Numbers {
 
     /// Adds a number that is not there; `hash_of` gives the hash of any number that is.
     pub fn insert(&mut self, hash: u64, number: u32, hash_of: impl Fn(u32) -> u64) {
-        self.parts[part(hash)].insert_unique(hash, number, |number| hash_of(*number));
+        let part = &mut self.parts[part(hash)];
+        if part.len() == part.capacity() && part.len() < GROWN_FOURFOLD_MAX {
+            part.reserve(3 * part.len(), |number| hash_of(*number));
+        }
+        part.insert_unique(hash, number, |number| hash_of(*number));
     }
 
     /// Puts a number in the place of the one for which `is` holds, and gives that one; adds it where there is none.
