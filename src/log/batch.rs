@@ -83,12 +83,10 @@ impl Stored {
 /// The chain hash after an entry: `SHA-256(0x02 ‖ chain before ‖ leaf)`. It runs over leaves, one by one, so that
 /// neither erasing entries nor cutting the same entries into other batches changes it.
 pub(super) fn chain_after(before: &Hash, leaf: &Hash) -> Hash {
-    Sha256::new()
-        .chain_update([0x02])
-        .chain_update(before)
-        .chain_update(leaf)
-        .finalize()
-        .into()
+    let mut bytes = [0x02; 65];
+    bytes[1..33].copy_from_slice(before);
+    bytes[33..].copy_from_slice(leaf);
+    Sha256::digest(bytes).into()
 }
 
 /// Consecutive entries that are stored as one sled value.

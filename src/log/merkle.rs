@@ -19,12 +19,10 @@ pub fn leaf_hash(content: &[u8]) -> Hash {
 
 /// The hash of an inner node: `SHA-256(0x01 ‖ left ‖ right)`.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new()
-        .chain_update([0x01])
-        .chain_update(left)
-        .chain_update(right)
-        .finalize()
-        .into()
+    let mut bytes = [0x01; 65];
+    bytes[1..33].copy_from_slice(left);
+    bytes[33..].copy_from_slice(right);
+    Sha256::digest(bytes).into()
 }
 
 /// The root of the tree without leaves: the hash of the empty string.
