@@ -105,6 +105,47 @@ fn only_what_is_in_memory_is_answered_without_the_disk() {
 }
 
 #[test]
+fn of_what_is_read_alone_what_was_asked_for_is_kept_unless_one_passes_by() {
+    let scene = Scene::new();
+    let bodies = scene.fold("a", 1_000);
+    let reader = bodies.reader();
+    let is_kept = |number: u32| reader.cached(&[BodyNumber(number)]) == [Some(body("a", number))];
+    check(&bodies, "a", [80, 83]);
+    assert_eq!([80, 81, 82, 83].map(is_kept), [true, false, false, true]);
+    check(&bodies, "a", [81]);
+    assert_eq!([80, 81, 82, 83].map(is_kept), [true, true, false, true]);
+    // Blocks side by side, of which who walks through many comes by once.
+    check(&bodies, "a", [400, 408]);
+    assert_eq!([400, 408].map(is_kept), [false, false]);
+    let read = reader.passing_by().fetch(&[BodyNumber(640)]).unwrap();
+    assert_eq!((read, is_kept(640)), (vec![body("a", 640)], false));
+}
+
+#[test]
+fn what_is_at_hand_is_what_was_pushed_and_what_is_not_is_read_by_who_waits() {
+    let scene = Scene::new();
+    let bodies = scene.fold("a", 100_000);
+    let reader = bodies.reader().passing_by();
+    let few: Vec<BodyNumber> = (0..100).map(|number| BodyNumber(number * 900)).collect();
+    let expected: Vec<Bytes> = few.iter().map(|number| body("a", number.0)).collect();
+    // Just written, so the system has it in memory; unless the file system does not tell.
+    let told = reader.at_hand(&few).unwrap();
+    assert!(told.is_none_or(|read| read == expected));
+    let file = File::open(scene.path()).unwrap();
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    let told = reader.at_hand(&few).unwrap();
+    assert!(told.is_none_or(|read| read == expected));
+    assert_eq!(reader.fetch(&few).unwrap(), expected);
+    let all: Vec<BodyNumber> = (0..100_000).map(BodyNumber).collect();
+    assert_eq!(reader.at_hand(&all).unwrap(), None, "it is too much to be read at once");
+    assert!(matches!(
+        reader.at_hand(&[BodyNumber(100_000)]),
+        Err(BodyError::Unknown(BodyNumber(100_000)))
+    ));
+}
+
+#[test]
 fn a_number_that_was_never_pushed_has_no_body() {
     let scene = Scene::new();
     let bodies = scene.fold("a", 40);

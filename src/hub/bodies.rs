@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use crate::domain::id::{IndicatorId, MemberId};
 use crate::domain::indicator::State;
 use crate::domain::policy::Release;
-use crate::log::bodies::BodyNumber;
+use crate::log::bodies::{BodyError, BodyNumber, BodyReader};
 
 use super::error::HubError;
 use super::views::Views;
@@ -83,17 +83,24 @@ async fn waiting<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
 }
 
 impl Hub {
-    /// Bodies by number. Cancel-safe.
-    pub(super) async fn read_bodies(&self, numbers: Vec<BodyNumber>) -> Result<Vec<Bytes>, HubError> {
-        let reader = self.shared.bodies.clone();
-        let cached = reader.cached(&numbers);
-        let is_there = |body: &Option<Bytes>| body.as_ref().is_some_and(|body| !body.is_empty());
-        if cached.iter().all(is_there) {
-            return Ok(cached.into_iter().flatten().collect());
+    /// Bodies by number. Most often nothing is waited for, and nobody else is woken. Cancel-safe.
+    pub(super) async fn read_bodies(
+        &self,
+        reader: BodyReader,
+        numbers: Vec<BodyNumber>,
+    ) -> Result<Vec<Bytes>, HubError> {
+        if numbers.is_empty() {
+            return Ok(Vec::new());
         }
-        let _reading = InFlight::new(&self.shared.reads_in_flight);
-        let bodies = waiting(move || reader.fetch(&numbers)).await?;
-        let bodies = bodies.map_err(|error| HubError::Unreadable(error.to_string()))?;
+        let unreadable = |error: BodyError| HubError::Unreadable(error.to_string());
+        let bodies = match reader.at_hand(&numbers).map_err(unreadable)? {
+            Some(bodies) => bodies,
+            None => {
+                let _reading = InFlight::new(&self.shared.reads_in_flight);
+                let read = waiting(move || reader.fetch(&numbers)).await?;
+                read.map_err(unreadable)?
+            }
+        };
         match bodies.iter().any(Bytes::is_empty) {
             // Found while it was there, by who had not read it yet.
             true => Err(HubError::Unreadable("it was erased".into())),
@@ -101,16 +108,25 @@ impl Hub {
         }
     }
 
-    /// Reads the bodies of what was found, and has the crossings among them written down: what this gives may be delivered.
+    /// Reads the bodies of what was found, and has the crossings among them written down: with these bodies it may be delivered.
+    pub(super) async fn released_bodies<'a, All: Iterator<Item = &'a Release<Found>>>(
+        &self,
+        member: MemberId,
+        found: impl Fn() -> All,
+    ) -> Result<Vec<Bytes>, HubError> {
+        let numbers = found().map(|release| release.body().body).collect();
+        let bodies = self.read_bodies(self.shared.bodies.clone(), numbers).await?;
+        self.disclose(member, found()).await?;
+        Ok(bodies)
+    }
+
+    /// What was found, with its bodies: what this gives may be delivered.
     pub(super) async fn deliver(
         &self,
         member: MemberId,
         found: Vec<Release<Found>>,
     ) -> Result<Vec<Release<Sighting>>, HubError> {
-        let bodies = self
-            .read_bodies(found.iter().map(|release| release.body().body).collect())
-            .await?;
-        self.disclose(member, &found).await?;
+        let bodies = self.released_bodies(member, || found.iter()).await?;
         let read = found.into_iter().zip(bodies);
         Ok(read
             .map(|(release, body)| release.map(|found| found.with(body)))
@@ -134,7 +150,9 @@ impl Hub {
 
     /// Reads what is missing.
     pub(super) async fn bring(&self, bodies: &mut AtHand, missing: Vec<BodyNumber>) -> Result<(), HubError> {
-        let read = self.read_bodies(missing.clone()).await?;
+        let read = self
+            .read_bodies(self.shared.bodies.passing_by(), missing.clone())
+            .await?;
         bodies.keep(missing.into_iter().zip(read));
         Ok(())
     }

@@ -312,13 +312,8 @@ impl Feed {
 
     /// Hands out what was gathered, once the log has what it must have of it.
     async fn batch(&mut self, live: Option<Digest>) -> Result<Batch, HubError> {
-        let ready = match self.filling.ready() {
-            Some(ready) => ready,
-            None => {
-                let bodies = self.hub.read_bodies(self.filling.bodies()).await?;
-                self.filling.with_bodies(bodies)
-            }
-        };
+        let reader = self.hub.shared.bodies.passing_by();
+        let bodies = self.hub.read_bodies(reader, self.filling.lacks()).await?;
         let gathered = self.filling.gathered();
         let found = gathered.iter().map(|gathered| &gathered.release);
         self.hub.disclose(self.member, found).await?;
@@ -326,7 +321,7 @@ impl Feed {
             let sent = (!gathered.is_empty()).then_some(self.filling.checked_at());
             durable.reach(sent, self.position.proven())?;
         }
-        let (upserts, removals) = std::mem::take(&mut self.filling).hand_out(ready);
+        let (upserts, removals) = std::mem::take(&mut self.filling).hand_out(bodies);
         Ok(Batch {
             upserts,
             removals,

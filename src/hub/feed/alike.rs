@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use bytes::Bytes;
+
 use crate::domain::id::IndicatorId;
 use crate::domain::member::Viewer;
 use crate::domain::policy::{self, Release};
@@ -23,7 +25,7 @@ use super::super::views::roster::MemberRecord;
 use super::ahead::Looking;
 use super::filling::Parts;
 use super::pass::Gathered;
-use super::upserts::Ready;
+use super::upserts::{Ready, ready};
 use super::{Feed, Limits, RemovalReason, Step, earlier};
 
 /// Most touches between `base` and the head: a feed that is further behind is not live, and few are at its place.
@@ -60,7 +62,7 @@ pub(super) struct Common {
     /// Whether nothing more goes into it: a feed whose call is cancelled goes on with it.
     pub is_closed: bool,
     /// The same as they are sent, once one feed has sent them.
-    pub ready: OnceLock<Arc<Ready>>,
+    ready: OnceLock<Arc<Ready>>,
     /// Where the feed stands after it, but for the digest.
     position: Position,
     /// What the batch adds to the digest.
@@ -221,6 +223,17 @@ impl Common {
             is_closed,
             proven_by,
         }
+    }
+
+    /// Whether a feed has sent it.
+    pub fn is_ready(&self) -> bool {
+        self.ready.get().is_some()
+    }
+
+    /// The upserts as they are sent; with these bodies, where no feed has sent them yet.
+    pub fn ready(&self, bodies: Vec<Bytes>) -> Arc<Ready> {
+        let make = || Arc::new(ready(self.gathered.iter().cloned(), bodies));
+        self.ready.get_or_init(make).clone()
     }
 
     /// Moves a feed on to where it stands after the batch.

@@ -8,7 +8,7 @@ use super::super::cursor::Position;
 use super::super::views::indicators::Indicators;
 use super::alike::Common;
 use super::pass::{Change, Gathered, Pass};
-use super::upserts::{Ready, Upserts};
+use super::upserts::{Upserts, ready};
 use super::{Limits, RemovalReason, Step};
 use crate::domain::id::IndicatorId;
 use crate::domain::policy::Release;
@@ -130,37 +130,22 @@ impl Filling {
         Common::new(indicators, before, after, (upserts, removals, closed))
     }
 
-    /// The numbers of the bodies that it takes to send it.
-    pub fn bodies(&self) -> Vec<BodyNumber> {
+    /// The numbers of the bodies that it takes to send it; none where another feed has sent it.
+    pub fn lacks(&self) -> Vec<BodyNumber> {
+        if self.common().is_some_and(Common::is_ready) {
+            return Vec::new();
+        }
         let found = self.gathered().iter().map(|gathered| gathered.release.body());
         found.map(|found| found.body).collect()
     }
 
-    /// The upserts as they are sent, if another feed has sent them.
-    pub fn ready(&self) -> Option<Arc<Ready>> {
-        self.common()?.ready.get().cloned()
-    }
-
-    /// The upserts as they are sent, with their bodies.
-    pub fn with_bodies(&self, bodies: Vec<Bytes>) -> Arc<Ready> {
-        let make = || {
-            let read = self.gathered().iter().zip(bodies);
-            let releases = read.map(|(gathered, body)| gathered.release.clone().map(|found| found.with(body)));
-            Arc::new(Ready::new(releases.collect()))
-        };
-        match self.common() {
-            Some(common) => common.ready.get_or_init(make).clone(),
-            None => make(),
-        }
-    }
-
-    /// What is sent of it.
-    pub fn hand_out(self, ready: Arc<Ready>) -> (Upserts, Vec<(IndicatorId, RemovalReason)>) {
+    /// What is sent of it, with the bodies that it lacked.
+    pub fn hand_out(self, bodies: Vec<Bytes>) -> (Upserts, Vec<(IndicatorId, RemovalReason)>) {
         match self.common {
-            None => (Upserts::own(ready), self.removals),
-            Some(InHand::Own(common)) => (Upserts::own(ready), common.removals.clone()),
+            None => (Upserts::own(Arc::new(ready(self.upserts, bodies))), self.removals),
+            Some(InHand::Own(common)) => (Upserts::own(common.ready(bodies)), common.removals.clone()),
             Some(InHand::Alike(release)) => {
-                let removals = release.body().removals.clone();
+                let (ready, removals) = (release.body().ready(bodies), release.body().removals.clone());
                 (Upserts::alike(release.map(|_| ready)), removals)
             }
         }

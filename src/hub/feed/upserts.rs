@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::super::Sighting;
+use super::pass::Gathered;
 use crate::domain::policy::Release;
 
 /// Releases, and what a door made of them.
@@ -15,13 +16,13 @@ pub(super) struct Ready {
     encoded: OnceLock<Bytes>,
 }
 
-impl Ready {
-    /// Nothing is encoded yet.
-    pub fn new(releases: Vec<Release<Sighting>>) -> Ready {
-        Ready {
-            releases,
-            encoded: OnceLock::new(),
-        }
+/// What was gathered, with its bodies. Nothing is encoded yet.
+pub(super) fn ready(gathered: impl IntoIterator<Item = Gathered>, bodies: Vec<Bytes>) -> Ready {
+    let read = gathered.into_iter().zip(bodies);
+    let releases = read.map(|(gathered, body)| gathered.release.map(|found| found.with(body)));
+    Ready {
+        releases: releases.collect(),
+        encoded: OnceLock::new(),
     }
 }
 

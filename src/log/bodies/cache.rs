@@ -1,5 +1,5 @@
-//! Unpacked blocks, as many as fit into a number of bytes. A block that was asked for again since it came is spared once when
-//! room is made, so that one reader who walks through everything does not drive out what many ask for.
+//! Unpacked blocks, or what was asked for of them, as many as fit into a number of bytes. A block that was asked for again since it
+//! came is spared once when room is made.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -41,16 +41,29 @@ impl Cache {
         Some(&slot.block)
     }
 
-    /// Keeps a block. One that is here already stays.
+    /// Keeps bodies of a block, beside those of it that are here already.
     pub(super) fn insert(&mut self, number: u32, block: Unpacked) {
+        let block = match self.blocks.get(&number) {
+            None => block,
+            Some(held) if held.block.has_all(&block) => return,
+            Some(held) => held.block.and(&block),
+        };
         let cost = block.cost_bytes() + SLOT_BYTES;
-        if cost > self.bytes_max || self.blocks.contains_key(&number) {
+        if cost > self.bytes_max {
             return;
         }
         self.make_room(cost);
         self.bytes += cost;
-        self.order.push_back(number);
-        self.blocks.insert(number, Slot { block, is_used: false });
+        match self.blocks.get_mut(&number) {
+            Some(held) => {
+                self.bytes -= held.block.cost_bytes() + SLOT_BYTES;
+                held.block = block;
+            }
+            None => {
+                self.order.push_back(number);
+                self.blocks.insert(number, Slot { block, is_used: false });
+            }
+        }
     }
 
     /// Lets go of a block that is not what it was.
@@ -114,6 +127,36 @@ mod tests {
             assert!(cache.find(number).is_some() && cache.bytes <= 3 * cost());
         }
         assert_eq!((cache.blocks.len(), cache.order.len()), (3, 3));
+    }
+
+    #[test]
+    fn bodies_that_come_one_by_one_are_kept_beside_each_other() {
+        let mut cache = Cache::new(3 * cost());
+        let (body, other) = ([1; 100], [2; 200]);
+        let one = |at: usize, body| Unpacked::some(std::array::from_fn(|place| (place == at).then_some(body)));
+        cache.insert(7, one(1, &body[..]));
+        cache.insert(7, one(6, &other[..]));
+        cache.insert(7, one(6, &other[..]));
+        let held = cache.find(7).cloned().unwrap();
+        for (place, expected) in [
+            (0, None),
+            (1, Some(&body[..])),
+            (2, None),
+            (6, Some(&other[..])),
+            (7, None),
+            (8, None),
+        ] {
+            assert_eq!(held.body(place).as_deref(), expected, "{place}");
+        }
+        assert_eq!((cache.bytes, cache.order.len()), (held.cost_bytes() + SLOT_BYTES, 1));
+        cache.insert(7, block(3));
+        assert_eq!(cache.find(7).and_then(|held| held.body(1)).as_deref(), Some(&body[..]));
+        assert_eq!(
+            cache.find(7).and_then(|held| held.body(0)).as_deref(),
+            Some(&[3; 100][..])
+        );
+        cache.forget(7);
+        assert_eq!((cache.bytes, cache.order.len()), (0, 0));
     }
 
     #[test]

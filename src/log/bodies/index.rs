@@ -7,7 +7,7 @@ use super::super::fields::Fields;
 pub(super) const FIRST_AT: u64 = 4_096;
 
 /// Blocks between two whole offsets; those between are sums of lengths.
-const STRIDE: usize = 64;
+const STRIDE: usize = 16;
 
 /// What is known of one block on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

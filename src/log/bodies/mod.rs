@@ -7,8 +7,8 @@
 //!
 //! Bodies are numbered in the order of the fold. They are packed and written by a thread of their own; until then they are in
 //! memory, where a disk that takes no writes leaves them: [`Bodies::wait_for_room`] says when that is too much. One [`Bodies`]
-//! pushes; any number of [`BodyReader`]s read, and a [`BodyEraser`] makes bodies empty, for good. [`BodyReader::cached`] touches no disk; [`BodyReader::fetch`] may, and belongs on no
-//! async worker thread.
+//! pushes; any number of [`BodyReader`]s read, and a [`BodyEraser`] makes bodies empty, for good. [`BodyReader::cached`] touches no disk, and
+//! [`BodyReader::at_hand`] never waits for it; [`BodyReader::fetch`] may, and belongs on no async worker thread.
 
 mod block;
 mod cache;
@@ -151,6 +151,7 @@ impl Bodies {
     pub fn reader(&self) -> BodyReader {
         BodyReader {
             shared: Arc::clone(&self.shared),
+            keeps: true,
         }
     }
 

@@ -7,7 +7,7 @@ use super::block::{Block, BlockError};
 /// Bodies of one question.
 #[derive(Default)]
 pub(super) struct Packed {
-    /// Each with its number, which none shares with the one before.
+    /// Each with its number.
     blocks: Vec<(u32, Block)>,
     bodies: Vec<Body>,
 }
@@ -23,22 +23,19 @@ struct Body {
 }
 
 impl Packed {
-    /// Adds the body at `place` of block `number`, which `find` gives. Bodies of one block mostly come one after another: it is looked
-    /// for once.
-    pub(super) fn add(&mut self, at: usize, (number, place): (u32, usize), find: impl FnOnce() -> Option<Block>) {
-        if self.blocks.last().is_none_or(|(last, _)| *last != number) {
-            let Some(block) = find() else { return };
-            self.blocks.push((number, block));
-        }
-        let block = self.blocks.len() - 1;
-        if let Some(bytes) = self.blocks[block].1.body_bytes(place) {
-            self.bodies.push(Body {
+    /// Adds bodies of the block `number`: each with its place in the answer, and in the block.
+    pub(super) fn add(&mut self, number: u32, block: Block, bodies: impl Iterator<Item = (usize, usize)>) {
+        let of_block = self.blocks.len();
+        let body = |(at, place)| {
+            Some(Body {
                 at,
-                block,
+                block: of_block,
                 place,
-                bytes,
-            });
-        }
+                bytes: block.body_bytes(place)?,
+            })
+        };
+        self.bodies.extend(bodies.filter_map(body));
+        self.blocks.push((number, block));
     }
 
     /// Unpacks all of them into `answer`. An error says which block could not be.

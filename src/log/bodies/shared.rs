@@ -95,7 +95,7 @@ impl State {
 /// Where blocks lie in a file.
 pub(super) struct Places {
     pub file: Option<Arc<File>>,
-    /// To be given back with what was read: see [`Shared::keep`].
+    /// To be given back with what was read: see [`Shared::keep_all`].
     pub generation: u64,
     /// Of each block asked for; none for a number that is not in the file.
     pub spans: Vec<Option<(u64, Span)>>,
@@ -402,11 +402,11 @@ impl Shared {
         changed.into_iter().for_each(|block| cache.forget(block));
     }
 
-    /// Keeps a block that was read from the file of a generation, if it is the present one.
-    pub(super) fn keep(&self, generation: u64, number: u32, block: Unpacked) {
+    /// Keeps what was read from the file of a generation, if it is the present one.
+    pub(super) fn keep_all(&self, generation: u64, blocks: impl Iterator<Item = (u32, Unpacked)>) {
         let mut cache = self.cache();
         if self.state().generation == generation {
-            cache.insert(number, block);
+            blocks.for_each(|(number, block)| cache.insert(number, block));
         }
     }
 
