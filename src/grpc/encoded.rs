@@ -9,6 +9,8 @@ use prost::encoding::{DecodeContext, WireType, encode_key, encode_varint, encode
 #[derive(Clone, Debug, Default)]
 pub struct Encoded {
     bytes: Vec<u8>,
+    /// Fields that follow.
+    shared: Bytes,
 }
 
 impl Encoded {
@@ -16,6 +18,15 @@ impl Encoded {
     pub fn with_capacity(bytes: usize) -> Encoded {
         Encoded {
             bytes: Vec::with_capacity(bytes),
+            shared: Bytes::new(),
+        }
+    }
+
+    /// A message that ends with encoded fields which others send as well. They are not copied until it is sent.
+    pub fn ending_with(shared: Bytes) -> Encoded {
+        Encoded {
+            bytes: Vec::new(),
+            shared,
         }
     }
 
@@ -59,36 +70,48 @@ impl Encoded {
 
     /// Adds field `tag`, a message whose fields `write` adds.
     pub fn push_field(&mut self, tag: u32, write: impl FnOnce(&mut Encoded)) {
+        self.push_long_field(tag, 0, write);
+    }
+
+    /// The same of a message that is about so long.
+    pub fn push_long_field(&mut self, tag: u32, bytes: usize, write: impl FnOnce(&mut Encoded)) {
         encode_key(tag, WireType::LengthDelimited, &mut self.bytes);
-        // One byte is the length of most; the longer ones are moved on.
-        self.bytes.push(0);
-        let start = self.bytes.len();
+        // Room for the length; where it takes more or less of it, the fields are moved.
+        let (at, room) = (self.bytes.len(), encoded_len_varint(bytes as u64));
+        let start = at + room;
+        self.bytes.resize(start, 0);
         write(self);
         let length = self.bytes.len() - start;
-        let more = encoded_len_varint(length as u64) - 1;
-        self.bytes.resize(start + length + more, 0);
-        self.bytes.copy_within(start..start + length, start + more);
-        encode_varint(length as u64, &mut &mut self.bytes[start - 1..start + more]);
+        let needed = encoded_len_varint(length as u64);
+        if needed != room {
+            self.bytes.resize((at + needed + length).max(self.bytes.len()), 0);
+            self.bytes.copy_within(start..start + length, at + needed);
+            self.bytes.truncate(at + needed + length);
+        }
+        encode_varint(length as u64, &mut &mut self.bytes[at..at + needed]);
     }
 
     /// Encoded length so far, in bytes.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.shared.len()
     }
 
     /// The fields in one piece.
-    pub fn into_bytes(self) -> Bytes {
+    pub fn into_bytes(mut self) -> Bytes {
+        self.bytes.extend_from_slice(&self.shared);
         self.bytes.into()
     }
 }
 
 impl prost::Message for Encoded {
     fn encode_raw(&self, buffer: &mut impl BufMut) {
+        // What is long comes last: a buffer that has grown for it would grow once more for what followed.
         buffer.put_slice(&self.bytes);
+        buffer.put_slice(&self.shared);
     }
 
     fn encoded_len(&self) -> usize {
-        self.bytes.len()
+        self.byte_len()
     }
 
     fn merge_field(
@@ -127,17 +150,26 @@ mod tests {
                 admitted_at: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
             };
             let mut encoded = Encoded::default();
-            encoded.push_field(9, |member| {
+            let write = |member: &mut Encoded| {
                 member.push_id(1, id);
                 member.push_text(2, &description);
                 member.push_number(3, 0);
                 member.push_number(4, 2);
                 member.push_field(5, |time| time.push_number(1, 1));
-            });
+            };
+            encoded.push_field(9, write);
             let mut expected = Vec::new();
             prost::encoding::message::encode(9, &message, &mut expected);
             assert_eq!(encoded.encode_to_vec(), expected, "{length}");
             assert_eq!(encoded.byte_len(), expected.len());
+            for about in [0, 127, 128, length, 1 << 14, 1 << 21] {
+                let mut encoded = Encoded::ending_with(Bytes::from_static(b"more"));
+                encoded.push_long_field(9, about, write);
+                let expected = [&expected[..], b"more"].concat();
+                assert_eq!(encoded.encode_to_vec(), expected, "{length} of about {about}");
+                assert_eq!(encoded.byte_len(), expected.len());
+                assert_eq!(encoded.into_bytes(), expected);
+            }
         }
     }
 }

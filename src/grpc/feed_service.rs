@@ -168,7 +168,8 @@ const UPSERTS: u32 = 1;
 fn encode_upserts(releases: &[Release<Sighting>]) -> Bytes {
     let mut encoded = Encoded::with_capacity(convert::indicators_bytes(releases));
     for release in releases {
-        encoded.push_field(UPSERTS, |indicator| convert::indicator(release, indicator));
+        let bytes = convert::indicator_bytes(release);
+        encoded.push_long_field(UPSERTS, bytes, |indicator| convert::indicator(release, indicator));
     }
     encoded.into_bytes()
 }
@@ -180,10 +181,7 @@ fn response(batch: Batch) -> Encoded {
         cursor,
         live,
     } = batch;
-    let mut response = Encoded::default();
-    if !upserts.is_empty() {
-        response.push(&upserts.encoded(encode_upserts));
-    }
+    let mut response = Encoded::ending_with(upserts.encoded(encode_upserts));
     response.push_message(&wire::SubscribeResponse {
         upserts: Vec::new(),
         removals: removals.into_iter().map(convert::removal).collect(),

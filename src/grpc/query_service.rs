@@ -27,6 +27,9 @@ const VALUE_BYTES_MAX: usize = 16_384;
 /// What the answer to one value takes besides indicators, most often.
 const RESULT_BYTES_MOST: usize = 192;
 
+/// And least often: it decides how many bytes its length takes.
+const RESULT_BYTES_LEAST: usize = 64;
+
 /// Bytes of all values of one look-up: the answer repeats them.
 const VALUES_BYTES_MAX: usize = 1 << 20;
 
@@ -80,7 +83,9 @@ impl QueryService for Service {
         let mut reasons = reasons.into_iter();
         for ((raw, observable), matches) in values.iter().zip(&observables).zip(&matches) {
             let understood = observable.as_ref().ok_or_else(|| reasons.next().unwrap_or_default());
-            response.push_field(RESULTS, |result| lookup_result(raw, understood, matches, result));
+            let found = matches.found.iter().map(|(_, release)| release);
+            let bytes = RESULT_BYTES_LEAST + convert::indicators_bytes(found);
+            response.push_long_field(RESULTS, bytes, |result| lookup_result(raw, understood, matches, result));
         }
         Ok(Response::new(response))
     }
@@ -91,7 +96,8 @@ impl QueryService for Service {
         let id = convert::id::<IndicatorId>("id", &id).map_err(status::invalid)?;
         let release = self.hub.indicator(&caller, id).await.map_err(status::from_hub)?;
         let mut response = Encoded::default();
-        response.push_field(INDICATOR, |indicator| convert::indicator(&release, indicator));
+        let bytes = convert::indicator_bytes(&release);
+        response.push_long_field(INDICATOR, bytes, |indicator| convert::indicator(&release, indicator));
         Ok(Response::new(response))
     }
 
@@ -118,7 +124,8 @@ impl QueryService for Service {
             .map_err(status::from_hub)?;
         let mut response = Encoded::with_capacity(convert::indicators_bytes(&page.releases));
         for release in &page.releases {
-            response.push_field(INDICATORS, |indicator| convert::indicator(release, indicator));
+            let bytes = convert::indicator_bytes(release);
+            response.push_long_field(INDICATORS, bytes, |indicator| convert::indicator(release, indicator));
         }
         let next_page_token = page.next.map(|token| URL_SAFE_NO_PAD.encode(token)).unwrap_or_default();
         response.push_message(&wire::SearchIndicatorsResponse {
@@ -229,13 +236,16 @@ fn lookup_result(raw: &str, understood: Result<&Observable, String>, matches: &M
         Err(reason) => result.push_text(4, &reason),
     }
     for (relation, release) in &matches.found {
-        result.push_field(5, |found| {
+        let bytes = convert::indicator_bytes(release);
+        result.push_long_field(5, bytes, |found| {
             found.push_message(&wire::Match {
                 relation: convert::relation(*relation),
                 indicator: None,
                 distance: convert::distance(*relation),
             });
-            found.push_field(MATCH_INDICATOR, |indicator| convert::indicator(release, indicator));
+            found.push_long_field(MATCH_INDICATOR, bytes, |indicator| {
+                convert::indicator(release, indicator)
+            });
         });
     }
     result.push_number(6, u64::from(matches.truncated));

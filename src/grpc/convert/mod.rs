@@ -17,7 +17,7 @@ pub use membership::{asked, member_event, pending};
 pub use recall::{recall, subscription};
 pub use reply::{
     agent, assessment, campaign, corroboration, digest, disclosure, disclosure_count, distance, group, indicator,
-    indicators_bytes, member, outcome, relation, removal,
+    indicator_bytes, indicators_bytes, member, outcome, relation, removal,
 };
 
 /// The number of `item` on the wire: its place in `all`, from 1. A test holds that the generated enums agree.

@@ -39,15 +39,24 @@ pub fn indicator(release: &Release<Sighting>, fields: &mut Encoded) {
     }
 }
 
-/// What an indicator takes in an answer besides its body, most often.
+/// How many bytes [`indicator`] writes.
+pub fn indicator_bytes(release: &Release<Sighting>) -> usize {
+    let sighting = release.body();
+    let suffix = if release.is_own() {
+        sighting.owner_suffix.len()
+    } else {
+        0
+    };
+    sighting.body.len() + STATE_FIELDS[0].len() + suffix
+}
+
+/// What an indicator takes in an answer besides its fields, most often.
 const INDICATOR_BYTES_MORE: usize = 8;
 
 /// About how many bytes indicators take in an answer: one that grows to its size by doubling leaves as much again behind.
 pub fn indicators_bytes<'a>(releases: impl IntoIterator<Item = &'a Release<Sighting>>) -> usize {
-    let sizes = releases
-        .into_iter()
-        .map(|release| release.body().body.len() + INDICATOR_BYTES_MORE);
-    sizes.sum()
+    let sizes = releases.into_iter().map(indicator_bytes);
+    sizes.map(|bytes| bytes + INDICATOR_BYTES_MORE).sum()
 }
 
 /// How a match speaks of the value that was asked.
