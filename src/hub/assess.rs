@@ -1,7 +1,7 @@
 //! Assessments: members' reactions to the indicators of others, and what the sources of an observable amount to for one viewer.
 
 use crate::domain::assessment::{Assessment, AssessmentVerdict};
-use crate::domain::id::{IndicatorId, MemberId, ObservableId};
+use crate::domain::id::{IndicatorId, MemberId};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Viewer};
 use crate::domain::policy;
@@ -102,7 +102,7 @@ impl Hub {
         Ok(Assessed {
             truncated: assessments.len() < all,
             assessments,
-            corroboration: corroboration(&views, viewer, observable),
+            corroboration: corroboration(&views, viewer, views.indicators.of_observable(observable)),
         })
     }
 }
@@ -115,14 +115,18 @@ fn text_bytes(assessment: &Assessment) -> usize {
     assessment.note.as_str().len() + review
 }
 
-/// Counts the sources of an observable that `viewer` sees: the earliest publisher, publishers that say they saw it themselves, and
+/// Counts the sources of an observable that `viewer` sees, from all records of it, newest first: the earliest publisher, publishers that say they saw it themselves, and
 /// members that confirmed it independently. Whether somebody echoes a source that the viewer does not see makes no difference: that
 /// would tell of it.
-pub(super) fn corroboration(views: &Views, viewer: &Viewer, observable: ObservableId) -> Corroboration {
+pub(super) fn corroboration(
+    views: &Views,
+    viewer: &Viewer,
+    records: impl Iterator<Item = RecordIndex>,
+) -> Corroboration {
     let mut observers = Vec::new();
     let mut disputers = Vec::new();
     let mut earliest = None;
-    for index in views.indicators.of_observable(observable) {
+    for index in records {
         let version = views.indicators.record(index).current;
         let subject = views.indicators.subject(version);
         let counts = matches!(version.state(), State::Active | State::Embargoed);

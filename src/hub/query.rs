@@ -3,13 +3,15 @@
 mod campaigns;
 mod near;
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::domain::filter::Filter;
 use crate::domain::id::{IndicatorId, ObservableId, RunId};
 use crate::domain::indicator::State;
 use crate::domain::member::{Role, Viewer};
-use crate::domain::observable::{Kind, Observable};
+use crate::domain::observable::{Kind, Observable, id_of};
 use crate::domain::policy::{self, Release};
 
 use super::assess::{Corroboration, corroboration};
@@ -106,16 +108,9 @@ impl Hub {
                 self.add_near(caller, near, known, &mut room).await?;
             }
         }
-        let found = all.iter_mut().flat_map(|known| std::mem::take(&mut known.found));
-        let found = found.collect();
-        let mut releases = self.deliver(caller.member, found).await?.into_iter();
-        let with_bodies = |known: Known| Matches {
-            observable: known.observable,
-            found: known.relations.into_iter().zip(releases.by_ref()).collect(),
-            truncated: known.truncated,
-            corroboration: known.corroboration,
-        };
-        Ok(all.into_iter().map(with_bodies).collect())
+        let found = || all.iter().flat_map(|known| &known.found).map(|(_, release)| release);
+        let mut bodies = self.released_bodies(caller.member, found).await?.into_iter();
+        Ok(all.into_iter().map(|known| known.with(&mut bodies)).collect())
     }
 
     fn look_up(
@@ -124,17 +119,22 @@ impl Hub {
         observables: &[Option<Observable>],
         room: &mut usize,
     ) -> Result<Vec<Known>, HubError> {
-        let asked = observables.iter().map(|asked| asked.as_ref().map(Asked::new));
-        let asked: Vec<Option<Asked<'_>>> = asked.collect();
+        let mut sought = Vec::with_capacity(2 * observables.len());
+        let asked = observables
+            .iter()
+            .map(|asked| asked.as_ref().map(|asked| seek(asked, &mut sought)));
+        let asked: Vec<Option<Range<usize>>> = asked.collect();
         let views = self.shared.read();
         let viewer = viewer(&views, caller)?;
-        let known = |asked: &Option<Asked<'_>>| {
-            let asked = asked.as_ref();
-            asked
-                .map(|asked| matches(&views, viewer, asked, room))
-                .unwrap_or_default()
+        // One right after the other, so that the processor waits for the memory of several at once.
+        for one in &mut sought {
+            one.newest = views.indicators.newest_of(one.id);
+        }
+        let known = |(observable, asked): (&Option<Observable>, Option<Range<usize>>)| match (observable, asked) {
+            (Some(observable), Some(asked)) => matches(&views, viewer, (observable, &sought[asked]), room),
+            _ => Known::default(),
         };
-        Ok(asked.iter().map(known).collect())
+        Ok(observables.iter().zip(asked).map(known).collect())
     }
 
     /// One indicator.
@@ -259,8 +259,8 @@ fn release(views: &Views, viewer: &Viewer, index: RecordIndex) -> Option<Release
     let record = views.indicators.record(index);
     let version = record.current;
     let subject = views.indicators.subject(version);
-    policy::evaluate(viewer, &subject, ())?;
-    policy::evaluate(viewer, &subject, Found::new(&views.indicators, record, version))
+    let release = policy::evaluate(viewer, &subject, ())?;
+    Some(release.map(|()| Found::new(&views.indicators, record, version)))
 }
 
 /// What one hold of the lock finds of a search.
@@ -308,83 +308,105 @@ fn look(
     Ok(looked)
 }
 
-/// What a look-up of one value looks for. Made before the views are held: to hash the ids takes longer than to find them.
-struct Asked<'a> {
-    observable: &'a Observable,
+/// An observable that a look-up looks for.
+struct Sought {
+    relation: Relation,
     id: ObservableId,
-    account: Option<ObservableId>,
-    parents: Vec<(Relation, ObservableId)>,
+    newest: Option<RecordIndex>,
 }
 
-impl Asked<'_> {
-    fn new(observable: &Observable) -> Asked<'_> {
-        let parents = observable.parents().into_iter().map(|parent| {
-            let is_host = Some(parent.value()) == observable.host() && observable.kind() != Kind::Domain;
-            let relation = if is_host { Relation::Host } else { Relation::Parent };
-            (relation, parent.id())
-        });
-        Asked {
-            observable,
-            id: observable.id(),
-            account: observable.account().map(|account| account.id()),
-            parents: parents.collect(),
+impl Sought {
+    fn new(relation: Relation, id: ObservableId) -> Sought {
+        Sought {
+            relation,
+            id,
+            newest: None,
         }
     }
+}
+
+/// Adds what a look-up of one value looks for: the observable itself first, its account, then what is above it. Done before the views
+/// are held: to hash the ids takes longer than to find them.
+fn seek(observable: &Observable, sought: &mut Vec<Sought>) -> Range<usize> {
+    let start = sought.len();
+    sought.push(Sought::new(Relation::Exact, observable.id()));
+    sought.extend(
+        observable
+            .account()
+            .map(|account| Sought::new(Relation::Exact, account.id())),
+    );
+    sought.extend(observable.parents().map(|(kind, name)| {
+        let is_host = Some(name) == observable.host() && observable.kind() != Kind::Domain;
+        let relation = if is_host { Relation::Host } else { Relation::Parent };
+        Sought::new(relation, id_of(kind, name))
+    }));
+    start..sought.len()
 }
 
 /// What is known of one value, before bodies are read.
 #[derive(Default)]
 struct Known {
     observable: Option<ObservableId>,
-    relations: Vec<Relation>,
-    /// One for each relation.
-    found: Vec<Release<Found>>,
+    found: Vec<(Relation, Release<Found>)>,
     truncated: bool,
     corroboration: Corroboration,
 }
 
-fn matches(views: &Views, viewer: &Viewer, asked: &Asked<'_>, room: &mut usize) -> Known {
+fn matches(views: &Views, viewer: &Viewer, (observable, sought): (&Observable, &[Sought]), room: &mut usize) -> Known {
+    let (exact, above) = sought.split_at(sought.partition_point(|one| one.relation == Relation::Exact));
+    let records = views.indicators.down_from(exact[0].newest);
     let mut all = Known {
-        observable: Some(asked.id),
-        corroboration: corroboration(views, viewer, asked.id),
+        observable: Some(exact[0].id),
+        corroboration: corroboration(views, viewer, records),
         ..Known::default()
     };
-    collect(views, viewer, asked.id, Relation::Exact, &mut all, room);
-    if let Some(account) = asked.account {
-        collect(views, viewer, account, Relation::Exact, &mut all, room);
-    }
+    let mut collect = |one: &Sought| all.collect((views, viewer), (one.relation, one.newest), room);
+    exact.iter().for_each(&mut collect);
     // Two dozen names for a v4 address, a hundred for a v6 one: worth it only where networks were published at all.
     if views.indicators.has_networks() {
-        for network in asked.observable.networks() {
-            collect(views, viewer, network.id(), Relation::Parent, &mut all, room);
+        for network in observable.networks() {
+            collect(&Sought {
+                newest: views.indicators.newest_of(network.id()),
+                ..Sought::new(Relation::Parent, network.id())
+            });
         }
     }
-    for (relation, parent) in &asked.parents {
-        collect(views, viewer, *parent, *relation, &mut all, room);
-    }
+    above.iter().for_each(&mut collect);
     all
 }
 
-fn collect(
-    views: &Views,
-    viewer: &Viewer,
-    observable: ObservableId,
-    relation: Relation,
-    all: &mut Known,
-    room: &mut usize,
-) {
-    for index in views.indicators.of_observable(observable) {
-        let Some(release) = release(views, viewer, index) else {
-            continue;
-        };
-        all.add(relation, release, room);
-        if all.truncated {
-            return;
+impl Known {
+    /// Adds what may be seen of a record and older ones that speak of the same.
+    fn collect(
+        &mut self,
+        (views, viewer): (&Views, &Viewer),
+        (relation, newest): (Relation, Option<RecordIndex>),
+        room: &mut usize,
+    ) {
+        for index in views.indicators.down_from(newest) {
+            let Some(release) = release(views, viewer, index) else {
+                continue;
+            };
+            self.add(relation, release, room);
+            if self.truncated {
+                return;
+            }
         }
     }
-}
 
-impl Known {
+    /// The same with bodies, which `bodies` gives in order.
+    fn with(self, bodies: &mut impl Iterator<Item = Bytes>) -> Matches {
+        let found = self.found.into_iter().zip(bodies);
+        Matches {
+            observable: self.observable,
+            found: found
+                .map(|((relation, release), body)| (relation, release.map(|found| found.with(body))))
+                .collect(),
+            truncated: self.truncated,
+            corroboration: self.corroboration,
+        }
+    }
+
     /// Adds a match, or says that there is no room for it.
     fn add(&mut self, relation: Relation, release: Release<Found>, room: &mut usize) {
         let left = room.checked_sub(sent_bytes(&release));
@@ -392,8 +414,7 @@ impl Known {
             None => self.truncated = true,
             Some(left) => {
                 *room = left;
-                self.relations.push(relation);
-                self.found.push(release);
+                self.found.push((relation, release));
             }
         }
     }

@@ -102,12 +102,17 @@ pub(super) fn clean(raw: &str) -> Cow<'_, str> {
 /// cost is linear whatever a peer sends.
 pub(super) fn refang(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_alphanumeric() {
-            undo_lone_bracket(&mut plain);
+    for piece in text.split_inclusive(['[', ']', '(', ')', '{', '}']) {
+        let mut rest = piece.chars();
+        // What comes later has no bracket in the two characters before it.
+        for character in rest.by_ref().take(2) {
+            if character.is_alphanumeric() {
+                undo_lone_bracket(&mut plain);
+            }
+            plain.push(character);
         }
-        plain.push(character);
-        if matches!(character, ']' | ')' | '}') {
+        plain.push_str(rest.as_str());
+        if piece.ends_with([']', ')', '}']) {
             undo_disguise(&mut plain);
         }
     }

@@ -99,16 +99,7 @@ impl Observable {
 
     /// The id, the same on every hub: UUIDv5 of `kind:value` in [`NAMESPACE`].
     pub fn id(&self) -> ObservableId {
-        let digest = Sha1::new()
-            .chain_update(NAMESPACE)
-            .chain_update(self.kind.name())
-            .chain_update(":")
-            .chain_update(&*self.value)
-            .finalize();
-        // UUIDv5 takes the first 16 of SHA-1's 20 bytes.
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
-        ObservableId(uuid::Builder::from_sha1_bytes(bytes).into_uuid())
+        id_of(self.kind, &self.value)
     }
 
     /// The host of a domain, URL, mail address or IP address, an IPv6 address without brackets.
@@ -124,25 +115,16 @@ impl Observable {
     /// What a look-up of this observable also looks for, nearest first: of a URL or mail address its host, then each
     /// domain above the host up to and including the registrable one. Private public suffixes bound it too, so what
     /// unrelated people share is never a parent.
-    pub fn parents(&self) -> Vec<Observable> {
-        let Some(host) = self.host() else { return Vec::new() };
-        let mut parents = Vec::new();
-        let kind = host_kind(host);
-        // The host of an observable is canonical but for a leading `www.` of a mail host, which stays a host as it is.
-        if matches!(self.kind, Kind::Url | Kind::Email) {
-            parents.push(Observable {
-                kind,
-                value: host::without_www(host).into(),
-            });
-        }
-        if kind == Kind::Domain {
-            let above = host::parents(host::without_www(host));
-            parents.extend(above.map(|name| Observable {
-                kind: Kind::Domain,
-                value: name.into(),
-            }));
-        }
-        parents
+    pub fn parents(&self) -> impl Iterator<Item = (Kind, &str)> {
+        self.host().into_iter().flat_map(|host| {
+            let kind = host_kind(host);
+            // The host of an observable is canonical but for a leading `www.` of a mail host, which stays a host as it is.
+            let name = host::without_www(host);
+            let has_host = matches!(self.kind, Kind::Url | Kind::Email);
+            let above = (kind == Kind::Domain).then(|| host::parents(name));
+            let above = above.into_iter().flatten().map(|name| (Kind::Domain, name));
+            has_host.then_some((kind, name)).into_iter().chain(above)
+        })
     }
 
     /// The networks around the address that this observable is or lies on, narrowest first; none for a name.
@@ -175,6 +157,20 @@ impl Observable {
             _ => None,
         }
     }
+}
+
+/// The id of an observable, from its kind and its canonical value.
+pub fn id_of(kind: Kind, value: &str) -> ObservableId {
+    let digest = Sha1::new()
+        .chain_update(NAMESPACE)
+        .chain_update(kind.name())
+        .chain_update(":")
+        .chain_update(value)
+        .finalize();
+    // UUIDv5 takes the first 16 of SHA-1's 20 bytes.
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    ObservableId(uuid::Builder::from_sha1_bytes(bytes).into_uuid())
 }
 
 fn host_kind(host: &str) -> Kind {
@@ -331,18 +327,23 @@ mod tests {
         ] {
             let read = Observable::parse(raw).unwrap();
             assert_eq!(read.host(), Some(host), "{raw}");
-            let parents = read.parents();
+            let parents: Vec<(Kind, &str)> = read.parents().collect();
             assert_eq!(
-                parents.iter().map(Observable::value).collect::<Vec<_>>(),
+                parents.iter().map(|(_, name)| *name).collect::<Vec<_>>(),
                 above,
                 "{raw}"
             );
-            for parent in &parents {
-                assert_eq!(Observable::parse(parent.value()).as_ref(), Ok(parent), "{raw}");
+            for (kind, name) in parents {
+                let parent = Observable::parse(name).unwrap();
+                assert_eq!(
+                    (parent.kind(), parent.value(), parent.id()),
+                    (kind, name, id_of(kind, name)),
+                    "{raw}"
+                );
             }
         }
         let tag = Observable::parse("#example").unwrap();
-        assert_eq!((tag.host(), tag.parents(), tag.account()), (None, vec![], None));
+        assert_eq!((tag.host(), tag.parents().count(), tag.account()), (None, 0, None));
     }
 
     #[test]

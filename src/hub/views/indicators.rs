@@ -127,10 +127,19 @@ impl Indicators {
     }
 
     /// The records that speak of an observable, newest first.
-    pub fn of_observable(&self, observable: ObservableId) -> impl Iterator<Item = RecordIndex> {
+    pub fn of_observable(&self, observable: ObservableId) -> impl Iterator<Item = RecordIndex> + Clone {
+        self.down_from(self.newest_of(observable))
+    }
+
+    /// The newest record that speaks of an observable.
+    pub fn newest_of(&self, observable: ObservableId) -> Option<RecordIndex> {
         let is = |index| self.rows.at(index).observable == observable;
-        let first = self.by_observable.find(self.keys.hash_one(observable), is);
-        std::iter::successors(first, |index| {
+        self.by_observable.find(self.keys.hash_one(observable), is)
+    }
+
+    /// A record, and older ones that speak of the same, newest first.
+    pub fn down_from(&self, newest: Option<RecordIndex>) -> impl Iterator<Item = RecordIndex> + Clone {
+        std::iter::successors(newest, |index| {
             let next = self.rows.at(*index).next_of_observable;
             (next != NO_RECORD).then_some(next)
         })
