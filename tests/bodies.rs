@@ -316,7 +316,7 @@ fn what_was_saved_is_loaded_without_a_fold() {
     let scene = Scene::new();
     let mut bodies = scene.fold("a", 1_003);
     let mut saved = Vec::new();
-    assert!(bodies.close() && bodies.save(true, &mut saved).unwrap());
+    assert!(bodies.close() && bodies.moment().save(true, &mut saved).unwrap());
     drop(bodies);
     let mut bodies = Bodies::load(&scene.path(), LITTLE_MEMORY, &saved).unwrap();
     assert_eq!(bodies.len(), 1_003);
@@ -338,7 +338,7 @@ fn nothing_is_loaded_from_a_file_that_is_not_the_one() {
     let scene = Scene::new();
     let mut bodies = scene.fold("a", 1_000);
     let mut saved = Vec::new();
-    assert!(bodies.close() && bodies.save(false, &mut saved).unwrap());
+    assert!(bodies.close() && bodies.moment().save(false, &mut saved).unwrap());
     let whole = scene.bytes();
     let load = |saved: &[u8]| Bodies::load(&scene.path(), LITTLE_MEMORY, saved);
     assert!(load(&saved).is_some());
@@ -367,12 +367,12 @@ fn what_is_damaged_is_not_saved_and_the_next_start_begins_anew() {
     let scene = Scene::new();
     let mut bodies = scene.fold("a", 1_000);
     let mut saved = Vec::new();
-    assert!(bodies.close() && bodies.save(false, &mut saved).unwrap());
+    assert!(bodies.close() && bodies.moment().save(false, &mut saved).unwrap());
     flip(&scene.path(), HEAD_BYTES + 30, 0);
     let asked = bodies.reader().fetch(&[BodyNumber(0)]);
     assert!(matches!(asked, Err(BodyError::Damaged { block: 0, .. })));
     check(&bodies, "a", BLOCK_BODIES..1_000);
-    assert!(!bodies.save(false, &mut Vec::new()).unwrap());
+    assert!(!bodies.moment().save(false, &mut Vec::new()).unwrap());
     drop(bodies);
     assert!(Bodies::load(&scene.path(), LITTLE_MEMORY, &saved).is_none());
     check(&scene.fold("a", 1_000), "a", 0..1_000);

@@ -79,7 +79,10 @@ fn everybody_gets_what_the_policy_says_and_nothing_else() {
     let Some(counts) = run(PLAIN, histories) else { return };
     assert!(
         histories < HISTORIES
-            || (counts.decisions >= 1_000_000 && counts.reconnections >= 1_000 && counts.recalls >= 5_000),
+            || (counts.decisions >= 1_000_000
+                && counts.reconnections >= 1_000
+                && counts.recalls >= 5_000
+                && counts.snapshots >= 100),
         "too little was checked: {counts:?}"
     );
 }
@@ -197,6 +200,7 @@ impl Counts {
             changes,
             reconnections,
             restarts,
+            snapshots,
             recalls,
             erased,
         } = other;
@@ -207,6 +211,7 @@ impl Counts {
         self.changes += changes;
         self.reconnections += reconnections;
         self.restarts += restarts;
+        self.snapshots += snapshots;
         self.recalls += recalls;
         self.erased += erased;
     }

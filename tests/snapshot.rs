@@ -111,6 +111,68 @@ fn a_start_after_a_clean_stop_folds_nothing_and_one_after_a_crash_folds_the_rest
     scene.check();
 }
 
+#[test]
+fn a_start_after_a_crash_goes_on_from_the_snapshot_that_was_made_while_the_hub_ran() {
+    let mut scene = Scene::new();
+    let mut making = scene.hub.make_snapshot(None, 2);
+    assert!(making.is_some());
+    scene.publish(40);
+    while making.is_some() {
+        making = scene.hub.make_snapshot(making, 1);
+        scene.publish(1);
+    }
+    let (kept, size) = (scene.hub.hub().snapshot().unwrap(), scene.folded().1);
+    assert!(!kept.is_plain && kept.entries < size, "{kept:?} of {size}");
+    let mut earlier = Some(scene.hub.keep_snapshot());
+    let made = scene.hub.snapshot();
+    scene.publish(10);
+    scene.hub.close();
+    scene.hub.write_snapshot(&made);
+    scene.hub.open();
+    let size = scene.folded().1;
+    assert_eq!(scene.folded().0, size - kept.entries);
+    scene.check();
+    scene.hub.restart_every_way(&mut earlier);
+    scene.check();
+}
+
+#[test]
+fn a_crash_while_a_snapshot_is_made_leaves_the_one_before() {
+    let mut scene = Scene::new();
+    scene.hub.restart();
+    let before = scene.hub.snapshot();
+    scene.publish(40);
+    let making = scene.hub.make_snapshot(None, 3);
+    let partial = scene.hub.snapshot_path().with_extension("partial");
+    let begun = fs::read(&partial).unwrap();
+    assert!(making.is_some() && !begun.is_empty() && scene.hub.snapshot() == before);
+    drop(making);
+    assert!(!partial.exists(), "what is given up takes no room");
+    scene.hub.close();
+    scene.hub.write_snapshot(&before);
+    fs::write(&partial, begun).unwrap();
+    scene.hub.open();
+    assert_eq!(scene.folded().0, 41);
+    scene.check();
+    scene.hub.restart();
+    assert_eq!(scene.folded().0, 0);
+    assert!(!partial.exists());
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_written_leaves_the_one_before() {
+    let mut scene = Scene::new();
+    scene.hub.restart();
+    let kept = scene.hub.hub().snapshot().unwrap().entries;
+    scene.publish(1);
+    fs::create_dir(scene.hub.snapshot_path().with_extension("partial")).unwrap();
+    assert!(scene.hub.hub().begin_snapshot().is_err());
+    assert_eq!(scene.hub.hub().snapshot().unwrap().entries, kept);
+    scene.hub.restart();
+    assert_eq!(scene.folded().0, 2, "a publication, and the start of its run");
+    scene.check();
+}
+
 /// Whether a member sees an indicator.
 fn sees(hub: &TestHub, caller: &Caller, id: IndicatorId) -> bool {
     match runtime().block_on(hub.hub().indicator(caller, id)) {

@@ -24,7 +24,7 @@ use super::error::HubError;
 use super::roster::Asked;
 use super::sequencer::Verdict;
 use super::views::Views;
-use super::{Caller, Hub, snapshot};
+use super::{Caller, Hub};
 
 /// An epoch is written anew once a tenth of its entries are to go: the cost is that of all of them.
 const WORTH_ENTRIES: u64 = 10;
@@ -384,7 +384,7 @@ impl Hub {
 
     /// The log's root stays the same, so a snapshot of before would still fit it.
     fn remove_snapshot(&self) -> Result<(), DiskError> {
-        snapshot::remove(&self.shared.views_dir)
+        self.shared.snapshots.remove()
     }
 
     fn sealed(&self) -> Result<Vec<Range<Seq>>, EraseError> {
@@ -392,8 +392,7 @@ impl Hub {
     }
 
     fn log_handles(&self) -> LogHandles {
-        let handles = self.shared.log_handles.read();
-        handles.unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.shared.log_handles()
     }
 }
 

@@ -63,7 +63,7 @@ use locked::{Held, LockedViews};
 use quota::Quotas;
 use recall::RecallRules;
 use sequencer::{Sequencer, Verdict};
-use snapshot::Keeper;
+use snapshot::Snapshots;
 use subscription::Streams;
 use turns::Turns;
 use views::Views;
@@ -71,6 +71,9 @@ use views::Views;
 pub use cursor::KEY_LEN as CURSOR_KEY_LEN;
 pub use disk::Disk;
 pub use folding::Folding;
+pub use snapshot::Kept as KeptSnapshot;
+#[doc(hidden)]
+pub use snapshot::{Making, NotMade, Step};
 pub use views::erasures::Fault as ErasureFault;
 
 /// The hub. Cheap to clone; all clones are one hub.
@@ -136,6 +139,7 @@ pub(crate) struct Shared {
     common: CommonBatches,
     log_dir: PathBuf,
     views_dir: PathBuf,
+    snapshots: Snapshots,
     log_handles: RwLock<LogHandles>,
     retention: Retention,
     erasure_ordered: Notify,
@@ -234,7 +238,7 @@ impl Hub {
     /// Folds `log` and starts the sequencer. The thread ends, and closes the log, after [`Hub::close`].
     pub fn open(log: Log, options: HubOptions) -> Result<(Hub, std::thread::JoinHandle<()>), OpenError> {
         let (views_dir, durability) = (&options.views_dir, options.views_durability);
-        let (keeper, views) = Keeper::fold(views_dir, durability, options.bodies, &log.reader())?;
+        let (snapshots, views) = Snapshots::fold(views_dir, durability, options.bodies, &log.reader())?;
         let head = log.head();
         let HubOptions {
             authority,
@@ -282,9 +286,10 @@ impl Hub {
             stopping: CancellationToken::new(),
             server_certificate_ends: AtomicI64::default(),
             feeds_open: AtomicU32::default(),
-            entries_folded: head.size - keeper.kept(),
+            entries_folded: head.size - snapshots.kept().map_or(0, |kept| kept.entries),
+            snapshots,
         });
-        let (sequencer, thread) = Sequencer::start(log, reopen, keeper, shared.clone())?;
+        let (sequencer, thread) = Sequencer::start(log, reopen, shared.clone())?;
         let hub = Hub { shared, sequencer };
         hub.detach_crashed();
         Ok((hub, thread))
@@ -447,6 +452,16 @@ impl Shared {
     /// What is left here after a crash is found again by the fold of the next start.
     fn bodies_to_erase(&self) -> MutexGuard<'_, BTreeSet<BodyNumber>> {
         self.bodies_to_erase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_handles(&self) -> LogHandles {
+        let handles = self.log_handles.read();
+        handles.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether something is to be erased, or is being.
+    fn is_erasing(&self, views: &Views) -> bool {
+        !views.erasures.due().is_empty() || !self.bodies_to_erase().is_empty()
     }
 
     fn set_read_only(&self, reason: Option<String>) {

@@ -16,7 +16,8 @@ use super::disk::free_bytes;
 use super::erase::LogHandles;
 use super::error::HubError;
 use super::queue::{Lane, Queue, Refusal};
-use super::snapshot::Keeper;
+use super::snapshot;
+use super::snapshot::interval::Interval;
 use super::views::Views;
 use super::views::confirmed::Confirmed;
 use super::writing::{Company, Staged, Writing};
@@ -60,7 +61,6 @@ impl Sequencer {
     pub fn start(
         log: Log,
         reopen: Reopen,
-        keeper: Keeper,
         shared: Arc<Shared>,
     ) -> std::io::Result<(Sequencer, std::thread::JoinHandle<()>)> {
         let queue = Arc::new(Queue::new());
@@ -69,7 +69,7 @@ impl Sequencer {
             head: log.head(),
             log: Some(log),
             reopen,
-            keeper,
+            interval: Some(Interval::start(&shared)?),
             retry: Retry::At(Instant::now()),
             starting: Some(new_run()),
             shared,
@@ -220,7 +220,7 @@ struct Worker {
     /// Where the log stood when it was last written.
     head: Head,
     reopen: Reopen,
-    keeper: Keeper,
+    interval: Option<Interval>,
     retry: Retry,
     /// This run of the hub, until the log has it.
     starting: Option<RunId>,
@@ -259,23 +259,19 @@ impl Worker {
             self.write(&mut writing.staged, &mut writing.completions);
             writing.clear();
         }
-        if !self.shared.write().indicators.bodies_mut().close() {
+        if let Some(interval) = self.interval.take() {
+            interval.end();
+        }
+        let are_written = self.shared.write().indicators.bodies_mut().close();
+        if !are_written {
             tracing::warn!("not all bodies of indicators were written; the next start makes them anew");
         }
         match self.log.take().map(Log::close) {
             // Last, for it takes seconds: whoever loses patience with it loses nothing but the next start's time.
-            Some(Ok(())) => self.keep(),
+            Some(Ok(())) if are_written => snapshot::leave(&self.shared, &self.head),
+            Some(Ok(())) => {}
             Some(Err(error)) => tracing::error!(%error, "the log did not close cleanly; the next start will check it"),
             None => {}
-        }
-    }
-
-    /// Leaves a snapshot, but for one of what is being erased.
-    fn keep(&mut self) {
-        let views = self.shared.read();
-        match views.erasures.due().is_empty() && self.shared.bodies_to_erase().is_empty() {
-            true => self.keeper.keep(&views, &self.head),
-            false => tracing::info!("no snapshot of the views was made, for something is being erased"),
         }
     }
 

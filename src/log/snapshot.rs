@@ -25,6 +25,9 @@ const SECTION_BYTES: usize = 8;
 /// What follows the list of sections: their number, the version of the program, size and root of the log that they were made from, a checksum.
 const FOOTER_BYTES: usize = 4 + 8 + 8 + 32 + 4;
 
+/// Bytes written between two syncs: the disk is not to be kept busy with all of it at once, for the log needs it as well.
+const SYNC_BYTES: u64 = 16 << 20;
+
 /// Why a snapshot is not used. It says nothing against the log.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -210,6 +213,7 @@ pub struct SnapshotWriter {
     partial: PathBuf,
     path: PathBuf,
     at: u64,
+    synced_to: u64,
     list: Vec<u8>,
     count: u32,
     durability: Durability,
@@ -229,6 +233,7 @@ impl SnapshotWriter {
             partial,
             path: path.to_path_buf(),
             at: MAGIC.len() as u64,
+            synced_to: 0,
             list: Vec::new(),
             count: 0,
             durability,
@@ -251,6 +256,10 @@ impl SnapshotWriter {
         self.list.extend_from_slice(&crc32fast::hash(bytes).to_le_bytes());
         self.at += bytes.len() as u64;
         self.count += 1;
+        if self.durability == Durability::Full && self.at - self.synced_to >= SYNC_BYTES {
+            self.file.sync_data().on("sync", &self.partial)?;
+            self.synced_to = self.at;
+        }
         Ok(())
     }
 

@@ -75,6 +75,10 @@ async fn show(State(Sources { hub, connections }): State<Sources>) -> String {
         metrics::gauge!("clearinghouse_recalls_open").set(f64::from(recalls.open));
         metrics::gauge!("clearinghouse_recalls_overdue").set(f64::from(recalls.overdue));
     }
+    let kept = hub.snapshot();
+    let (kept_entries, kept_at) = kept.map_or((0, 0), |kept| (kept.entries, kept.made_at.0));
+    metrics::gauge!("clearinghouse_snapshot_entries").set(kept_entries as f64);
+    metrics::gauge!("clearinghouse_snapshot_made_seconds").set(kept_at as f64 / 1e6);
     let erased = hub.erased();
     metrics::gauge!("clearinghouse_entries_erased").set(erased.entries as f64);
     metrics::counter!("clearinghouse_erased_bytes_total").absolute(erased.bytes_returned);

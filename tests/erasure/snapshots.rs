@@ -46,6 +46,57 @@ fn no_snapshot_outlives_what_it_holds() {
 }
 
 #[test]
+fn a_snapshot_that_was_begun_before_an_erasure_does_not_appear_after_it() {
+    on_scene(async |scene| {
+        for number in 0..40 {
+            scene.published(&format!("more-{number}.example.com")).await;
+        }
+        let (path, mut steps) = (scene.hub.snapshot_path(), 0);
+        // The erasure comes after ever more steps of it: while chunks are copied, before the last of them, and once all is.
+        loop {
+            steps += 1;
+            let id = scene.published(&format!("s{steps}.{MARKER}")).await;
+            let Some(making) = scene.hub.make_snapshot(None, steps) else {
+                break;
+            };
+            scene.order(id).await.unwrap();
+            scene.hub.erase().await;
+            assert!(scene.is_erased(id) && scene.hub.make_snapshot(Some(making), usize::MAX).is_none());
+            assert!(!path.exists(), "after {steps} steps");
+        }
+        assert!(steps > 4, "there was little to interrupt");
+        assert!(
+            is_marked(&std::fs::read(&path).unwrap()),
+            "the last was not interrupted"
+        );
+    });
+}
+
+#[test]
+fn a_snapshot_does_not_appear_that_was_begun_before_something_is_to_be_erased() {
+    on_scene(async |scene| {
+        let id = scene.published(MARKER).await;
+        for number in 0..20 {
+            let more = scene.published(&format!("more-{number}.example.com")).await;
+            if number < 5 {
+                scene.retract(more).await;
+            }
+        }
+        scene.retract(id).await;
+        scene.end_epoch().await;
+        scene.hub.let_time_pass().await;
+        let making = scene.hub.make_snapshot(None, 1);
+        assert!(making.is_some());
+        // Writes down what goes, which the next round erases.
+        scene.hub.erase_round().await;
+        for making in [making, None] {
+            assert!(scene.hub.make_snapshot(making, usize::MAX).is_none());
+            assert!(!scene.hub.snapshot_path().exists());
+        }
+    });
+}
+
+#[test]
 fn no_snapshot_is_made_of_what_is_being_erased() {
     on_scene(async |mut scene| {
         let id = scene.published(MARKER).await;

@@ -121,6 +121,10 @@ pub enum Step {
     Erase {
         item: usize,
     },
+    /// The hub goes on with a snapshot while it runs, or begins one.
+    Snapshot {
+        steps: usize,
+    },
     /// The hub closes and opens again.
     Restart,
 }
@@ -193,7 +197,10 @@ fn step(random: &mut StdRng) -> Step {
             lost: random.random_range(0..3),
         },
         800..840 => Step::Acknowledge { subscriber: number },
-        840..950 => Step::Read {
+        840..870 => Step::Snapshot {
+            steps: random.random_range(1..12),
+        },
+        870..950 => Step::Read {
             subscriber: number,
             batches: random.random_range(1..4),
         },

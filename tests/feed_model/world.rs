@@ -8,9 +8,9 @@ use clearinghouse::domain::indicator::{Confidence, Content, State};
 use clearinghouse::domain::member::Standing;
 use clearinghouse::domain::subscription::SubscriptionName;
 use clearinghouse::domain::violation::Violation;
-use clearinghouse::hub::Caller;
 use clearinghouse::hub::error::HubError;
 use clearinghouse::hub::publish::{Outcome, RejectionCode};
+use clearinghouse::hub::{Caller, Making};
 use tokio::runtime::Runtime;
 
 use super::hub_support::waiting::wait;
@@ -32,6 +32,8 @@ pub struct Counts {
     pub changes: u64,
     pub reconnections: u64,
     pub restarts: u64,
+    /// Snapshots that were made while the hub changed.
+    pub snapshots: u64,
     /// Pairs of an indicator that was taken back and a subscription that may hold it.
     pub recalls: u64,
     /// Indicators of which nothing is left.
@@ -42,8 +44,12 @@ pub struct Counts {
 pub struct Stage {
     pub hub: TestHub,
     runtime: Runtime,
-    /// The snapshot of the views at the last restart.
+    /// The snapshot of the views at the last restart, or one that was made since.
     earlier: Option<Earlier>,
+    /// One that is being made.
+    making: Option<Making>,
+    /// Whether one was made since the last restart.
+    is_made: bool,
     named: usize,
     pub counts: Counts,
     /// Set where a history left something behind that the next would see.
@@ -75,10 +81,31 @@ impl Stage {
             hub,
             runtime: hub_support::runtime(),
             earlier: None,
+            making: None,
+            is_made: false,
             named: 0,
             counts: Counts::default(),
             spent: false,
         }
+    }
+
+    /// Goes on with a snapshot of the hub as it runs.
+    fn make_snapshot(&mut self, steps: usize) {
+        let before = self.hub.hub().snapshot();
+        self.making = self.hub.make_snapshot(self.making.take(), steps);
+        let made = self.hub.hub().snapshot();
+        if let Some(made) = made.filter(|made| before.is_none_or(|before| before.entries != made.entries)) {
+            self.earlier = Some(self.hub.keep_snapshot());
+            self.is_made = true;
+            self.counts.snapshots += u64::from(!made.is_plain);
+        }
+    }
+
+    /// One that is being made is given up, as when the hub stops.
+    fn restart(&mut self) {
+        (self.making, self.is_made) = (None, false);
+        self.hub.restart_every_way(&mut self.earlier);
+        self.counts.restarts += 1;
     }
 
     /// Runs a history; an error says which step and what was wrong.
@@ -159,10 +186,14 @@ impl World<'_> {
                 Ok(())
             }
             Step::Erase { item } => self.erase(*item),
-            Step::Restart => {
+            Step::Snapshot { steps } if !self.stage.is_made => {
+                self.stage.make_snapshot(*steps);
+                Ok(())
+            }
+            // Some steps later the hub starts from it.
+            Step::Snapshot { .. } | Step::Restart => {
                 self.subscribers.iter_mut().for_each(Subscriber::close);
-                self.stage.hub.restart_every_way(&mut self.stage.earlier);
-                self.stage.counts.restarts += 1;
+                self.stage.restart();
                 Ok(())
             }
             about_subscribers => self.act_on_subscriber(about_subscribers),

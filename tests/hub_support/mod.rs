@@ -25,7 +25,7 @@ use clearinghouse::hub::quota::Limits;
 use clearinghouse::hub::recall::RecallRules;
 use clearinghouse::hub::roster::Asked;
 use clearinghouse::hub::roster::Enrolment;
-use clearinghouse::hub::{CURSOR_KEY_LEN, Caller, Hub, HubOptions};
+use clearinghouse::hub::{CURSOR_KEY_LEN, Caller, Hub, HubOptions, Making, Step};
 use clearinghouse::log::bodies::BodiesOptions;
 use clearinghouse::log::entry::{CertificateIssued, Entry, Event};
 use clearinghouse::log::{Durability, Log, Options};
@@ -205,6 +205,27 @@ impl TestHub {
         }
         self.close();
         self.snapshot()
+    }
+
+    /// Takes a snapshot that is being made while the hub runs so many steps on, or begins one. None once it is there, or given up.
+    pub fn make_snapshot(&self, making: Option<Making>, steps: usize) -> Option<Making> {
+        let begun = || self.hub().begin_snapshot().expect("a snapshot is begun");
+        let mut making = making.or_else(begun)?;
+        for _ in 0..steps {
+            making = match self.hub().go_on(making).expect("a snapshot goes on") {
+                Step::More(making) => *making,
+                Step::Made | Step::GivenUp => return None,
+            };
+        }
+        Some(making)
+    }
+
+    /// The snapshot that is there, as one to start from later.
+    pub fn keep_snapshot(&self) -> Earlier {
+        Earlier {
+            snapshot: self.snapshot(),
+            erased: self.hub().erased().entries,
+        }
     }
 
     /// Where the hub keeps its views.

@@ -188,11 +188,10 @@ impl SimilarityIndex {
         self.tlsh.remove(key);
     }
 
-    /// Every key with its hash, in no order that means anything.
-    pub fn held(&self) -> impl Iterator<Item = (Key, SimilarityHash)> {
-        let pdq = self.pdq.held().map(|(key, hash)| (key, SimilarityHash::Pdq(hash)));
-        let tlsh = self.tlsh.held().map(|(key, hash)| (key, SimilarityHash::Tlsh(hash)));
-        pdq.chain(tlsh)
+    /// The hash of a key, if it is there.
+    pub fn hash(&self, key: Key) -> Option<SimilarityHash> {
+        let pdq = self.pdq.hash(key).map(SimilarityHash::Pdq);
+        pdq.or_else(|| self.tlsh.hash(key).map(SimilarityHash::Tlsh))
     }
 
     /// Shows every key within reach with its distance, each once, in no order that means anything.

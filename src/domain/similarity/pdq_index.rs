@@ -79,9 +79,10 @@ impl PdqIndex {
         self.segments[number] = anew;
     }
 
-    /// Every key with its hash.
-    pub fn held(&self) -> impl Iterator<Item = (Key, PdqHash)> {
-        self.segments.iter().flat_map(Segment::held)
+    /// The hash of a key, if it is there.
+    pub fn hash(&self, key: Key) -> Option<PdqHash> {
+        let place = *self.places.get(&key)? as usize;
+        Some(self.segments[place / SLOTS_MAX].hash(place % SLOTS_MAX))
     }
 
     /// Shows each key whose hash is at most `distance_max` bits from `hash`, once, with the distance. A distance above

@@ -51,9 +51,10 @@ impl TlshIndex {
         }
     }
 
-    /// Every key with its hash.
-    pub fn held(&self) -> impl Iterator<Item = (Key, TlshHash)> {
-        self.buckets.values().flatten().copied()
+    /// The hash of a key, if it is there.
+    pub fn hash(&self, key: Key) -> Option<TlshHash> {
+        let (head, place) = self.places.get(&key)?;
+        Some(self.buckets.get(head)?.get(*place as usize)?.1)
     }
 
     /// Shows each key whose hash is at most `distance_max` from `hash`, once, with the distance.

@@ -120,6 +120,11 @@ impl FacetSets {
         self.postings.at_mut(number).push(touch);
     }
 
+    /// What kind of observable it is of.
+    pub fn kind(&self, number: FacetsNumber) -> Kind {
+        self.sets.at(number).kind
+    }
+
     /// What policy decides a version on.
     pub fn class(&self, number: FacetsNumber) -> &Class {
         self.classes.at(self.sets.at(number).class)

@@ -17,28 +17,21 @@ use crate::domain::indicator::{Indicator, State};
 use crate::domain::observable::Kind;
 use crate::domain::policy::Subject;
 use crate::hub::given::{GivenKeys, GivenMap};
-use crate::log::bodies::{Bodies, BodyEraser, BodyNumber, BodyReader};
+use crate::log::bodies::{Bodies, BodyEraser, BodyNumber, BodyReader, Moment as BodiesMoment};
 use crate::log::entry::{StoredIndicator, decode_indicator};
 
 use super::at_hand::AtHand;
 use super::facets::{Brought, Class, FacetSets};
 use super::numbers::Numbers;
-use super::record::{NO_RECORD, Row};
+use super::record::{Due, NO_RECORD, Row};
 use super::rows::Rows;
 
 pub use super::facets::FacetsNumber;
 pub use super::record::{BodySize, Marks, Record, RecordIndex, Version};
+pub use kept::Rest;
 
 /// In [`Indicators::touches`]: a change of the roster.
 const ROSTER_TOUCH: u32 = u32::MAX;
-
-/// When a record changes by itself.
-#[derive(Clone, Copy)]
-struct Due {
-    at: Timestamp,
-    /// When it expires, where `at` is the end of its embargo.
-    expires_at: Option<Timestamp>,
-}
 
 /// The view.
 pub struct Indicators {
@@ -62,7 +55,7 @@ pub struct Indicators {
 
 /// What is known of a member as a publisher.
 #[derive(Default)]
-struct Publisher {
+pub struct Publisher {
     active: u64,
     brought: Brought,
 }
@@ -118,6 +111,12 @@ impl Indicators {
     pub fn touched(&self, ordinal: u32) -> Option<RecordIndex> {
         let touch = *self.touches.at(ordinal);
         (touch != ROSTER_TOUCH).then_some(touch)
+    }
+
+    /// Who published the indicator that touch `ordinal` changed; none for a change of the roster, or where there was no such touch.
+    pub fn publisher_at(&self, ordinal: u32) -> Option<MemberId> {
+        let index = (ordinal < self.ordinal()).then(|| self.touched(ordinal))??;
+        Some(self.class(&self.rows.at(index).current).publisher)
     }
 
     /// The record of an id.
@@ -224,6 +223,11 @@ impl Indicators {
     /// Erases bodies.
     pub fn body_eraser(&self) -> BodyEraser {
         self.bodies.eraser()
+    }
+
+    /// What the store of the bodies holds now.
+    pub fn bodies_moment(&self) -> BodiesMoment {
+        self.bodies.moment()
     }
 
     /// The store of the bodies.

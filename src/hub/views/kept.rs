@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-pub(super) use words::kept_newtypes;
-use words::{keep_text, take_text};
+use words::take_text;
+pub(super) use words::{keep_text, kept_newtypes};
 
 /// What can be kept.
 pub trait Kept: Sized {

@@ -29,28 +29,32 @@ pub(super) mod subscriptions;
 pub(super) mod erasures;
 mod timeline;
 
+pub(super) mod copying;
 mod kept;
+mod records;
 pub(super) mod snapshot;
 
 use std::path::Path;
 
 use crate::domain::id::{Seq, Timestamp};
 use crate::domain::indicator::State;
+use crate::log::Refusal;
 use crate::log::bodies::{Bodies, BodiesOptions};
 use crate::log::entry::{Change, Entry, Event, StoredIndicator};
-use crate::log::{DiskError, Refusal};
 
 use super::cursor::Position;
 use at_hand::AtHand;
 use confirmed::Confirmed;
 use erasures::{Erasures, Fault};
 use indicators::{Indicators, RecordIndex};
+use kept::Kept;
 use near::NearHashes;
 use recalls::Recalls;
+use records::Records;
 use roster::Roster;
 use runs::Runs;
 use sharing::Sharing;
-use snapshot::{Reading, Sections};
+use snapshot::{Part, Reading, UNREADABLE};
 use storage::Storage;
 use subscriptions::{Others, Subscriptions};
 use timeline::Timeline;
@@ -216,17 +220,18 @@ impl Views {
         self.erasures.end_fold()
     }
 
-    /// Adds all views to a snapshot. False where none is to be made.
-    pub fn keep(&self, out: &mut Sections) -> Result<bool, DiskError> {
+    /// Keeps what is neither a list nor held of a record.
+    fn keep_others(&self, out: &mut Vec<u8>) {
         let Views {
             hub_name,
             trust_domain,
             roster,
             indicators,
-            near,
-            recalls,
+            // Copied with the records, or as a list.
+            near: _,
+            recalls: _,
+            sharing: _,
             subscriptions,
-            sharing,
             storage,
             runs,
             next,
@@ -234,43 +239,59 @@ impl Views {
             erasures,
             timeline,
         } = self;
-        if !indicators.keep(out)? {
-            return Ok(false);
-        }
-        out.one(hub_name)?;
-        out.one(trust_domain)?;
-        out.one(roster)?;
-        out.one(near)?;
-        out.one(recalls)?;
-        out.one(subscriptions)?;
-        out.one(sharing)?;
-        out.one(storage)?;
-        out.one(runs)?;
-        out.one(next)?;
-        out.one(now)?;
-        out.one(erasures)?;
-        out.one(timeline)?;
-        Ok(true)
+        indicators.keep_rest(out);
+        hub_name.keep(out);
+        trust_domain.keep(out);
+        roster.keep(out);
+        subscriptions.keep(out);
+        storage.keep(out);
+        runs.keep(out);
+        next.keep(out);
+        now.keep(out);
+        erasures.keep(out);
+        timeline.keep(out);
+    }
+
+    fn take_others(rest: &mut &[u8]) -> Option<(indicators::Rest, Views)> {
+        let of_indicators = Indicators::take_rest(rest)?;
+        let views = Views {
+            hub_name: Kept::take(rest)?,
+            trust_domain: Kept::take(rest)?,
+            roster: Kept::take(rest)?,
+            subscriptions: Kept::take(rest)?,
+            storage: Kept::take(rest)?,
+            runs: Kept::take(rest)?,
+            next: Kept::take(rest)?,
+            now: Kept::take(rest)?,
+            erasures: Kept::take(rest)?,
+            timeline: Kept::take(rest)?,
+            ..Views::default()
+        };
+        Some((of_indicators, views))
     }
 
     /// The views in a snapshot, with the bodies in the file `bodies_path`.
-    pub fn load(from: &mut Reading<'_>, bodies_path: &Path, options: BodiesOptions) -> Result<Views, Refusal> {
-        Ok(Views {
-            indicators: Indicators::load(from, bodies_path, options)?,
-            hub_name: from.one()?,
-            trust_domain: from.one()?,
-            roster: from.one()?,
-            near: from.one()?,
-            recalls: from.one()?,
-            subscriptions: from.one()?,
-            sharing: from.one()?,
-            storage: from.one()?,
-            runs: from.one()?,
-            next: from.one()?,
-            now: from.one()?,
-            erasures: from.one()?,
-            timeline: from.one()?,
-        })
+    pub fn load(from: &Reading<'_>, bodies_path: &Path, options: BodiesOptions) -> Result<Views, Refusal> {
+        let bodies = from.one(Part::Bodies, |rest| {
+            Some(Bodies::load(bodies_path, options, std::mem::take(rest)))
+        })?;
+        let bodies = bodies.ok_or(Refusal::Damaged(
+            "the file of the bodies is not the one that it speaks of",
+        ))?;
+        let Records {
+            rows,
+            past,
+            due,
+            hashes,
+            assessments,
+        } = Records::load(from)?;
+        let (of_indicators, mut views) = from.one(Part::Others, Views::take_others)?;
+        views.indicators = Indicators::load(from, bodies, (rows, past, due), of_indicators)?;
+        views.near = NearHashes::of(hashes);
+        views.recalls = Recalls::load(from, &views.indicators)?.ok_or(UNREADABLE)?;
+        views.sharing = Sharing::load(from, assessments)?;
+        views.roster.load_requests(from)?;
+        Ok(views)
     }
 
     fn put_near(&mut self, record: RecordIndex, stored: &StoredIndicator) {

@@ -43,6 +43,20 @@ impl NearHashes {
         }
     }
 
+    /// The hash of a record, if it is in the view.
+    pub fn hash(&self, record: RecordIndex) -> Option<SimilarityHash> {
+        self.index.hash(record)
+    }
+
+    /// The view in which those hashes are.
+    pub fn of(hashes: impl IntoIterator<Item = (RecordIndex, SimilarityHash)>) -> NearHashes {
+        let mut index = SimilarityIndex::default();
+        for (record, hash) in hashes {
+            index.insert(record, &hash);
+        }
+        NearHashes { index }
+    }
+
     /// Every record within reach but not at the hash itself, with its distance: nearest first, newest first among those.
     pub fn within(&self, near: &Near) -> Vec<(u32, Reverse<RecordIndex>)> {
         let mut found = Vec::new();
@@ -74,23 +88,5 @@ impl Kept for SimilarityHash {
             Kind::Tlsh => TlshHash::parse(&value).map(SimilarityHash::Tlsh),
             _ => None,
         }
-    }
-}
-
-/// Kept as the hashes that it holds; the index of them is built again.
-impl Kept for NearHashes {
-    fn keep(&self, out: &mut Vec<u8>) {
-        let NearHashes { index } = self;
-        let mut held: Vec<(RecordIndex, SimilarityHash)> = index.held().collect();
-        held.sort_unstable();
-        held.keep(out);
-    }
-
-    fn take(rest: &mut &[u8]) -> Option<NearHashes> {
-        let mut index = SimilarityIndex::default();
-        for (record, hash) in Vec::<(RecordIndex, SimilarityHash)>::take(rest)? {
-            index.insert(record, &hash);
-        }
-        Some(NearHashes { index })
     }
 }

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use super::kept::kept_newtypes;
-
 /// Touches of one set of facets, oldest first.
 #[derive(Default)]
 pub struct Postings(Vec<u32>);
@@ -34,8 +32,6 @@ impl Postings {
         &self.0[from..to]
     }
 }
-
-kept_newtypes!(Postings);
 
 #[cfg(test)]
 mod tests {

@@ -8,10 +8,14 @@ use crate::domain::id::{MemberId, Timestamp};
 use crate::domain::indicator::State;
 
 use super::at_hand::AtHand;
+use super::copying::Copying;
 use super::indicators::{Indicators, Record, RecordIndex};
 use super::kept::kept;
 use super::roster::Roster;
+use super::rows::CHUNK_ROWS;
 use super::sight::Sight;
+use super::snapshot::{Part, Reading};
+use crate::log::Refusal;
 
 /// One taking back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +63,29 @@ impl Recalls {
             self.all.push(recalled);
             self.by_publisher.entry(publisher).or_default().push(recalled);
         }
+    }
+
+    /// Copies all of them.
+    pub fn copy(&self, copying: &mut Copying) {
+        let Recalls {
+            all,
+            // Derived.
+            by_publisher: _,
+        } = self;
+        copying.list(Part::Recalls, |number| all.chunks(CHUNK_ROWS).nth(number));
+    }
+
+    /// The view in a snapshot. None where something else was taken back than an indicator.
+    pub fn load(from: &Reading<'_>, indicators: &Indicators) -> Result<Option<Recalls>, Refusal> {
+        let all: Vec<Recalled> = from.rows(Part::Recalls)?.into_vec();
+        let mut by_publisher: HashMap<MemberId, Vec<Recalled>> = HashMap::new();
+        for recalled in &all {
+            let Some(publisher) = indicators.publisher_at(recalled.touch) else {
+                return Ok(None);
+            };
+            by_publisher.entry(publisher).or_default().push(*recalled);
+        }
+        Ok(Some(Recalls { all, by_publisher }))
     }
 
     /// What was taken back at a touch.
@@ -118,6 +145,5 @@ fn since(recalled: &[Recalled], touch: u32) -> &[Recalled] {
 }
 
 kept! {
-    Recalls { all, by_publisher }
     Recalled { touch, at, is_retraction }
 }

@@ -1,6 +1,6 @@
 //! One indicator as the view holds it: a row of fixed size, and older versions for the few that have any.
 
-use crate::domain::id::{IndicatorId, ObservableId};
+use crate::domain::id::{IndicatorId, ObservableId, Timestamp};
 use crate::domain::indicator::{Confidence, State};
 use crate::log::bodies::BodyNumber;
 
@@ -113,6 +113,15 @@ pub struct Row {
 
 const _: () = assert!(size_of::<Row>() <= 56);
 
+/// When a record changes by itself.
+#[derive(Clone, Copy)]
+pub struct Due {
+    /// When.
+    pub at: Timestamp,
+    /// When it expires, where `at` is the end of its embargo.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// One indicator.
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
@@ -172,6 +181,7 @@ impl<'a> Record<'a> {
 kept_newtypes!(BodySize, Marks);
 kept! {
     Row { id, observable, next_of_observable, current }
+    Due { at, expires_at }
     Version { ordinal, revision, facets, body, body_size, confidence, marks }
 }
 

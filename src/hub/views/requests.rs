@@ -6,10 +6,23 @@ use std::hash::{BuildHasher, RandomState};
 use hashbrown::HashTable;
 
 use super::indicators::RecordIndex;
-use super::kept::Kept;
+use super::kept::{Kept, keep_text};
 
 /// Request ids remembered per member; older ones are recognised by their content only.
 pub const REQUESTS_REMEMBERED_MAX: usize = 65_536;
+
+/// Requests copied at once.
+const COPIED_AT_ONCE_MAX: usize = if cfg!(debug_assertions) { 8 } else { 1 << 14 };
+
+/// Requests of a member that may be left for the last hold of the lock: members may be many.
+const LEFT_FOR_LAST_MAX: usize = if cfg!(debug_assertions) { 2 } else { 256 };
+
+/// How far the requests of a member are copied.
+pub struct Copied {
+    /// The place of the next.
+    to: u32,
+    changed: u32,
+}
 
 /// A record and its revision.
 pub type RequestOutcome = (RecordIndex, u32);
@@ -25,6 +38,8 @@ pub struct Requests {
     first: u32,
     /// The place of the first byte of `ids`, counted in the same way.
     ids_first: u32,
+    /// How many were answered otherwise since.
+    changed: u32,
     places: HashTable<u32>,
     keys: RandomState,
 }
@@ -50,6 +65,7 @@ impl Requests {
         if let Some(place) = self.place(hash, id) {
             let index = self.index(place);
             self.answered[index].outcome = outcome;
+            self.changed = self.changed.wrapping_add(1);
             return;
         }
         let place = self.first.wrapping_add(self.answered.len() as u32);
@@ -66,6 +82,48 @@ impl Requests {
         if self.answered.len() > REQUESTS_REMEMBERED_MAX {
             self.forget_oldest();
         }
+    }
+
+    /// Nothing of them is copied yet.
+    pub fn copied_none(&self) -> Copied {
+        Copied {
+            to: self.first,
+            changed: self.changed,
+        }
+    }
+
+    /// Copies the next that are not copied, oldest first, or with `is_last` all of them; none where so few are left that they can wait
+    /// for that. To remember the copied ones in their order leads to the same as to remember all.
+    pub fn copy(&self, copied: &mut Copied, is_last: bool, out: &mut Vec<u8>) -> bool {
+        let Requests {
+            answered,
+            ids: _,
+            first,
+            ids_first: _,
+            changed,
+            places: _,
+            keys: _,
+        } = self;
+        if is_last && copied.changed != *changed {
+            *copied = self.copied_none();
+        }
+        let end = first.wrapping_add(answered.len() as u32);
+        // Some may be forgotten that were not copied.
+        let left = (end.wrapping_sub(copied.to) as usize).min(answered.len());
+        let count = if is_last { left } else { left.min(COPIED_AT_ONCE_MAX) };
+        if count == 0 || (!is_last && left <= LEFT_FOR_LAST_MAX) {
+            return false;
+        }
+        let from = answered.len() - left;
+        copied.to = first.wrapping_add((from + count) as u32);
+        (count as u32).keep(out);
+        for answered in answered.range(from..from + count) {
+            // They are texts, cut where they were joined.
+            let id: Vec<u8> = self.id(answered).copied().collect();
+            keep_text(std::str::from_utf8(&id).unwrap_or_default(), out);
+            answered.outcome.keep(out);
+        }
+        true
     }
 
     fn forget_oldest(&mut self) {
@@ -95,35 +153,6 @@ impl Requests {
 
     fn index(&self, place: u32) -> usize {
         place.wrapping_sub(self.first) as usize
-    }
-}
-
-/// Kept as what was answered, oldest first.
-impl Kept for Requests {
-    fn keep(&self, out: &mut Vec<u8>) {
-        let Requests {
-            answered,
-            ids: _,
-            first: _,
-            ids_first: _,
-            places: _,
-            keys: _,
-        } = self;
-        (answered.len() as u32).keep(out);
-        for answered in answered {
-            // They are texts, cut where they were joined.
-            let id = self.id(answered).copied().collect();
-            String::from_utf8(id).unwrap_or_default().keep(out);
-            answered.outcome.keep(out);
-        }
-    }
-
-    fn take(rest: &mut &[u8]) -> Option<Requests> {
-        let mut requests = Requests::default();
-        for (id, outcome) in Vec::<(Box<str>, RequestOutcome)>::take(rest)? {
-            requests.remember(&id, outcome);
-        }
-        Some(requests)
     }
 }
 
@@ -165,9 +194,12 @@ mod tests {
         for number in 0..REQUESTS_REMEMBERED_MAX {
             requests.remember(&id(number), (number as u32, 1));
         }
-        let mut kept = Vec::new();
-        requests.keep(&mut kept);
-        let mut taken = Requests::take(&mut &kept[..]).unwrap();
+        let (mut copied, mut kept) = (requests.copied_none(), Vec::new());
+        assert!(requests.copy(&mut copied, true, &mut kept));
+        let mut taken = Requests::default();
+        for (id, outcome) in Vec::<(Box<str>, RequestOutcome)>::take(&mut &kept[..]).unwrap() {
+            taken.remember(&id, outcome);
+        }
         assert_eq!(taken.find(&id(0)), Some((0, 1)));
         taken.remember(&id(REQUESTS_REMEMBERED_MAX), (7, 1));
         assert_eq!((taken.find(&id(0)), taken.find(&id(1))), (None, Some((1, 1))));

@@ -2,6 +2,7 @@
 
 mod agent;
 mod history;
+mod kept;
 mod pending;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +14,6 @@ use crate::domain::id::{ChangeId, GroupId, InvitationId, MemberId, Seq, Timestam
 use crate::domain::member::{MemberKind, Name, Role, Roles, Standing, Viewer};
 use crate::log::entry::{Actor, CertificateIssued, Entry, Event};
 
-use super::kept::kept;
 use super::requests::{RequestOutcome, Requests};
 
 pub use agent::AgentRecord;
@@ -450,13 +450,4 @@ fn insert_sorted<T: Ord + Copy>(items: &mut Vec<T>, item: T) {
     if let Err(place) = items.binary_search(&item) {
         items.insert(place, item);
     }
-}
-
-kept! {
-    Roster { members, groups, invitations, pending, approved }
-    Approval { seq, approver, prologue }
-    MemberRecord { id, name, admitted_at, agents, standing_since, history, rights, requests }
-    AgentRecord { roles, certificates, newest_serial, expires_at, revoked_at, revoked_itself, votes_with }
-    GroupRecord { id, name, created_at, members }
-    InvitationRecord { member, agent, roles, expires_at, approver, used }
 }

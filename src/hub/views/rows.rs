@@ -1,8 +1,8 @@
 //! Rows: a list that grows to millions of elements without ever being moved as a whole. A `Vec` that doubles would hold its elements
 //! twice while it moves them, and up to half of it would lie empty afterwards; at ten million indicators both show.
 
-/// Elements of one chunk.
-pub const CHUNK_ROWS: usize = 1 << 14;
+/// Elements of one chunk. Where assertions are on, as in all tests, chunks are small, so that a small hub has several.
+pub const CHUNK_ROWS: usize = if cfg!(debug_assertions) { 1 << 4 } else { 1 << 14 };
 
 /// A list in chunks of one size. The first chunk grows as a `Vec` does, so that a small list stays small.
 pub struct Rows<T> {
@@ -24,9 +24,9 @@ impl<T> Rows<T> {
         }
     }
 
-    /// All of them, in chunks of one size but for the last.
-    pub fn chunks(&self) -> impl ExactSizeIterator<Item = &[T]> {
-        self.chunks.iter().map(Vec::as_slice)
+    /// A chunk by its number. All but the last have one size.
+    pub fn chunk(&self, number: usize) -> Option<&[T]> {
+        self.chunks.get(number).map(Vec::as_slice)
     }
 
     /// The list of which these are the chunks; none where they are of other sizes.
@@ -45,6 +45,11 @@ impl<T> Rows<T> {
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten()
+    }
+
+    /// All of them in one list.
+    pub fn into_vec(self) -> Vec<T> {
+        self.chunks.into_iter().flatten().collect()
     }
 
     /// Adds one, and gives its place.

@@ -5,8 +5,13 @@ use std::collections::{HashMap, HashSet};
 use crate::domain::assessment::Assessment;
 use crate::domain::id::{MemberId, Timestamp};
 
+use super::copying::Copying;
 use super::indicators::RecordIndex;
 use super::kept::kept;
+use super::rows::CHUNK_ROWS;
+use super::snapshot::{Part, Reading};
+use crate::hub::given::GivenMap;
+use crate::log::Refusal;
 
 /// One crossing of an indicator from a member that is no government to one that is.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +27,9 @@ pub struct Disclosure {
 /// The view.
 #[derive(Default)]
 pub struct Sharing {
-    assessments: HashMap<RecordIndex, Vec<Assessment>>,
+    assessments: GivenMap<RecordIndex, Vec<Assessment>>,
+    /// What was assessed since the start, in the order of the log.
+    assessed: Vec<RecordIndex>,
     disclosed: HashMap<MemberId, HashSet<RecordIndex>>,
     disclosures: Vec<Disclosure>,
 }
@@ -31,6 +38,44 @@ impl Sharing {
     /// The assessments of an indicator, oldest first: one for each member and verdict at most.
     pub fn assessments(&self, record: RecordIndex) -> &[Assessment] {
         self.assessments.get(&record).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The same; none where there are none.
+    pub fn all_assessments(&self, record: RecordIndex) -> Option<&Vec<Assessment>> {
+        self.assessments.get(&record)
+    }
+
+    /// What was assessed since the start of the hub, in the order of the log.
+    pub fn assessed(&self) -> &[RecordIndex] {
+        &self.assessed
+    }
+
+    /// Copies what is a list.
+    pub fn copy(&self, copying: &mut Copying) {
+        let Sharing {
+            // Copied with the records.
+            assessments: _,
+            assessed: _,
+            disclosures,
+            // Derived.
+            disclosed: _,
+        } = self;
+        copying.list(Part::Disclosures, |number| disclosures.chunks(CHUNK_ROWS).nth(number));
+    }
+
+    /// The view in a snapshot.
+    pub fn load(from: &Reading<'_>, assessments: GivenMap<RecordIndex, Vec<Assessment>>) -> Result<Sharing, Refusal> {
+        let disclosures: Vec<Disclosure> = from.rows(Part::Disclosures)?.into_vec();
+        let mut disclosed: HashMap<MemberId, HashSet<RecordIndex>> = HashMap::new();
+        for Disclosure { record, agency, at: _ } in &disclosures {
+            disclosed.entry(*agency).or_default().insert(*record);
+        }
+        Ok(Sharing {
+            assessments,
+            assessed: Vec::new(),
+            disclosed,
+            disclosures,
+        })
     }
 
     /// All crossings, in the order of the log.
@@ -47,6 +92,7 @@ impl Sharing {
 
     /// Folds an assessment: it takes the place of the member's older one with the same verdict.
     pub fn assess(&mut self, record: RecordIndex, assessment: &Assessment) {
+        self.assessed.push(record);
         let all = self.assessments.entry(record).or_default();
         all.retain(|older| older.member != assessment.member || older.verdict != assessment.verdict);
         all.push(assessment.clone());
@@ -62,6 +108,5 @@ impl Sharing {
 }
 
 kept! {
-    Sharing { assessments, disclosed, disclosures }
     Disclosure { record, agency, at }
 }

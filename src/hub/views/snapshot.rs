@@ -1,5 +1,6 @@
-//! Views as the sections of a snapshot, and back. What is long is cut into sections that are read by several threads at once; hash
-//! indexes are not kept, for to build them again takes less time than to check them.
+//! Views as the sections of a snapshot, and back. A section holds a part of one kind; the last one says which kinds the others are, in
+//! their order. What is long is cut into parts that are copied one at a time and read by several threads at once; what can be derived
+//! from the rest quickly, hash indexes above all, is not kept.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,10 +19,57 @@ pub const VERSION: u64 = match u64::from_str_radix(env!("CLEARINGHOUSE_VIEWS"), 
 /// Threads that read.
 const READERS_MAX: usize = 4;
 
-/// Writes views.
+/// What a section holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// A chunk of indicators, with all that is held of each.
+    Records,
+    /// Indicators that changed since their chunk was copied.
+    Changes,
+    /// A chunk of the touches.
+    Touches,
+    /// A chunk of the sets of facets.
+    Sets,
+    /// A chunk of the classes.
+    Classes,
+    /// A chunk of the contexts.
+    Contexts,
+    /// A chunk of the campaigns.
+    Campaigns,
+    /// A chunk of the recalls.
+    Recalls,
+    /// A chunk of the disclosures.
+    Disclosures,
+    /// Some of a member's requests.
+    Requests,
+    /// All the rest.
+    Others,
+    /// Where the bodies lie.
+    Bodies,
+}
+
+impl Part {
+    /// All kinds.
+    pub const ALL: [Part; 12] = [
+        Part::Records,
+        Part::Changes,
+        Part::Touches,
+        Part::Sets,
+        Part::Classes,
+        Part::Contexts,
+        Part::Campaigns,
+        Part::Recalls,
+        Part::Disclosures,
+        Part::Requests,
+        Part::Others,
+        Part::Bodies,
+    ];
+}
+
+/// Writes parts.
 pub struct Sections {
     writer: SnapshotWriter,
-    bytes: Vec<u8>,
+    kinds: Vec<Part>,
 }
 
 impl Sections {
@@ -29,31 +77,14 @@ impl Sections {
     pub fn new(writer: SnapshotWriter) -> Sections {
         Sections {
             writer,
-            bytes: Vec::new(),
+            kinds: Vec::new(),
         }
     }
 
-    /// A section of one thing.
-    pub fn one(&mut self, thing: &impl Kept) -> Result<(), DiskError> {
-        self.bytes.clear();
-        thing.keep(&mut self.bytes);
-        self.writer.section(&self.bytes)
-    }
-
-    /// A section of bytes.
-    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+    /// Adds a part.
+    pub fn add(&mut self, kind: Part, bytes: &[u8]) -> Result<(), DiskError> {
+        self.kinds.push(kind);
         self.writer.section(bytes)
-    }
-
-    /// A list of any length: how many chunks it has, then a section for each.
-    pub fn list<T: Kept>(&mut self, rows: &Rows<T>) -> Result<(), DiskError> {
-        self.one(&(rows.chunks().len() as u32))?;
-        for chunk in rows.chunks() {
-            self.bytes.clear();
-            chunk.iter().for_each(|row| row.keep(&mut self.bytes));
-            self.writer.section(&self.bytes)?;
-        }
-        Ok(())
     }
 
     /// Whether what is kept has to survive a power cut.
@@ -61,74 +92,78 @@ impl Sections {
         self.writer.durability() == Durability::Full
     }
 
-    /// The snapshot, to be finished.
-    pub fn into_writer(self) -> SnapshotWriter {
-        self.writer
+    /// The snapshot, to be finished. It is plain where nothing changed while it was made: then equal views have equal sections.
+    pub fn into_writer(mut self, is_plain: bool) -> Result<SnapshotWriter, DiskError> {
+        let mut bytes = Vec::new();
+        is_plain.keep(&mut bytes);
+        self.kinds.keep(&mut bytes);
+        self.writer.section(&bytes)?;
+        Ok(self.writer)
     }
 }
 
-/// Reads what [`Sections`] wrote, in the same order.
+/// Reads what [`Sections`] wrote.
 pub struct Reading<'a> {
     snapshot: &'a Snapshot,
-    next: usize,
-    buffer: Vec<u8>,
+    is_plain: bool,
+    kinds: Vec<Part>,
 }
 
 impl<'a> Reading<'a> {
-    /// From the first section on.
-    pub fn new(snapshot: &'a Snapshot) -> Reading<'a> {
-        Reading {
+    /// All parts of a snapshot.
+    pub fn new(snapshot: &'a Snapshot) -> Result<Reading<'a>, Refusal> {
+        let last = snapshot.len().checked_sub(1).ok_or(UNREADABLE)?;
+        let said = whole::<(bool, Vec<Part>)>(snapshot.read(last, &mut Vec::new())?);
+        let (is_plain, kinds) = said.filter(|(_, kinds)| kinds.len() == last).ok_or(UNREADABLE)?;
+        Ok(Reading {
             snapshot,
-            next: 0,
-            buffer: Vec::new(),
-        }
+            is_plain,
+            kinds,
+        })
     }
 
-    /// A section of bytes.
-    pub fn bytes(&mut self) -> Result<&[u8], Refusal> {
-        self.next += 1;
-        self.snapshot.read(self.next - 1, &mut self.buffer)
+    /// Whether nothing changed while it was made.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
-    /// A section of one thing.
-    pub fn one<T: Kept>(&mut self) -> Result<T, Refusal> {
-        whole(self.bytes()?).ok_or(UNREADABLE)
-    }
-
-    /// A list.
-    pub fn list<T: Kept + Send>(&mut self) -> Result<Rows<T>, Refusal> {
-        let count = self.one::<u32>()? as usize;
-        let (from, snapshot) = (self.next, self.snapshot);
-        if count > snapshot.len() - from {
-            return Err(UNREADABLE);
-        }
-        self.next += count;
+    /// What all parts of a kind come to, in their order, read by several threads. `take` gets the number of the part among those.
+    pub fn parts<T: Send>(
+        &self,
+        kind: Part,
+        take: impl Fn(usize, &mut &[u8]) -> Option<T> + Sync,
+    ) -> Result<Vec<T>, Refusal> {
+        let places: Vec<usize> = (0..self.kinds.len()).filter(|at| self.kinds[*at] == kind).collect();
         let turn = AtomicUsize::new(0);
-        let read = || -> Result<Vec<(usize, Vec<T>)>, Refusal> {
-            let (mut chunks, mut buffer) = (Vec::new(), Vec::new());
+        let read = || -> Result<Vec<(usize, T)>, Refusal> {
+            let (mut taken, mut buffer) = (Vec::new(), Vec::new());
             loop {
-                let place = turn.fetch_add(1, Ordering::Relaxed);
-                if place >= count {
-                    return Ok(chunks);
-                }
-                let mut rest = snapshot.read(from + place, &mut buffer)?;
-                chunks.push((place, take_chunk(&mut rest).ok_or(UNREADABLE)?));
+                let number = turn.fetch_add(1, Ordering::Relaxed);
+                let Some(place) = places.get(number) else {
+                    return Ok(taken);
+                };
+                let mut rest = self.snapshot.read(*place, &mut buffer)?;
+                let part = take(number, &mut rest).filter(|_| rest.is_empty());
+                taken.push((number, part.ok_or(UNREADABLE)?));
             }
         };
-        let mut chunks: Vec<(usize, Vec<T>)> = Vec::with_capacity(count);
-        for read in in_parallel(count, &read) {
-            chunks.extend(read?);
+        let mut parts: Vec<(usize, T)> = Vec::with_capacity(places.len());
+        for read in in_parallel(places.len(), &read) {
+            parts.extend(read?);
         }
-        chunks.sort_unstable_by_key(|(place, _)| *place);
-        Rows::of_chunks(chunks.into_iter().map(|(_, chunk)| chunk).collect()).ok_or(UNREADABLE)
+        parts.sort_unstable_by_key(|(number, _)| *number);
+        Ok(parts.into_iter().map(|(_, part)| part).collect())
     }
 
-    /// That nothing is left.
-    pub fn finish(self) -> Result<(), Refusal> {
-        match self.next == self.snapshot.len() {
-            true => Ok(()),
-            false => Err(UNREADABLE),
-        }
+    /// The one part of a kind.
+    pub fn one<T: Send>(&self, kind: Part, take: impl Fn(&mut &[u8]) -> Option<T> + Sync) -> Result<T, Refusal> {
+        let mut parts = self.parts(kind, |_, rest| take(rest))?;
+        parts.pop().filter(|_| parts.is_empty()).ok_or(UNREADABLE)
+    }
+
+    /// A list in chunks.
+    pub fn rows<T: Kept + Send>(&self, kind: Part) -> Result<Rows<T>, Refusal> {
+        Rows::of_chunks(self.parts(kind, |_, rest| take_chunk(rest))?).ok_or(UNREADABLE)
     }
 }
 

@@ -218,12 +218,9 @@ impl<'a> Others<'a> {
     /// Whose recalls those are.
     pub fn confirmed(self, key: &Key, subscription: &SubscriptionRecord, touches: Range<u32>) -> BTreeSet<MemberId> {
         let touches = self.outstanding(key, subscription, touches);
-        touches.filter_map(|touch| self.publisher_at(touch)).collect()
-    }
-
-    fn publisher_at(self, touch: u32) -> Option<MemberId> {
-        let record = self.indicators.record(self.indicators.touched(touch)?);
-        Some(self.indicators.class(record.current).publisher)
+        touches
+            .filter_map(|touch| self.indicators.publisher_at(touch))
+            .collect()
     }
 
     /// The same, but only those that the holder may know of: what became of an indicator after it left the member's sight is not the

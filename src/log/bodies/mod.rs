@@ -15,6 +15,7 @@ mod cache;
 mod erase;
 mod file;
 mod index;
+mod moment;
 mod packed;
 mod reader;
 mod shared;
@@ -33,6 +34,7 @@ use super::fields::Fields;
 use shared::Shared;
 
 pub use erase::BodyEraser;
+pub use moment::Moment;
 pub use reader::BodyReader;
 
 /// Bytes of bodies that may wait to be written before no more should be pushed.
@@ -106,7 +108,7 @@ impl Bodies {
         Bodies::new(Shared::new(PathBuf::new(), BodiesOptions { cache_bytes: 0 }), false)
     }
 
-    /// The store as [`Bodies::save`] left it. None where the file is not the one, or is shorter.
+    /// The store as it was at a moment that was [saved](Moment::save). None where the file is not the one, or is shorter.
     pub fn load(path: &Path, options: BodiesOptions, saved: &[u8]) -> Option<Bodies> {
         let mut saved = Fields { rest: saved };
         let shared = Shared::load(path.to_path_buf(), options, &mut saved)?;
@@ -183,10 +185,9 @@ impl Bodies {
         self.shared.is_settled()
     }
 
-    /// What [`Bodies::load`] needs to go on with the file without a fold; none where something is not in it, or it is damaged.
-    /// To be asked of a closed store. With `sync`, what is in the file survives a power cut.
-    pub fn save(&self, sync: bool, out: &mut Vec<u8>) -> Result<bool, DiskError> {
-        self.shared.save(sync, out)
+    /// What it holds now.
+    pub fn moment(&self) -> Moment {
+        Moment::of(&self.shared)
     }
 }
 

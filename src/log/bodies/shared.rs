@@ -145,22 +145,23 @@ impl Shared {
         Some(shared)
     }
 
-    pub(super) fn save(&self, sync: bool, out: &mut Vec<u8>) -> Result<bool, DiskError> {
-        if !self.is_settled() || self.is_damaged.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
-        let file = self.state().file.clone();
-        if let Some(file) = file.filter(|_| sync) {
-            file.sync_data().on("sync", &self.path)?;
-        }
+    /// How many blocks are full, and the bodies of the one that is not.
+    pub(super) fn full_and_open(&self) -> (u32, Vec<Bytes>) {
         let state = self.state();
-        state.index.save(out);
-        out.extend_from_slice(&(state.open.len() as u32).to_le_bytes());
-        for body in &state.open {
-            out.extend_from_slice(&(body.len() as u32).to_le_bytes());
-            out.extend_from_slice(body);
-        }
-        Ok(true)
+        ((state.index.len() + state.waiting.len()) as u32, state.open.clone())
+    }
+
+    /// Appends where the first `blocks` lie, which must be in the file.
+    pub(super) fn save_index(&self, blocks: u32, out: &mut Vec<u8>) {
+        self.state().index.save(blocks, out);
+    }
+
+    pub(super) fn present_file(&self) -> Option<Arc<File>> {
+        self.state().file.clone()
+    }
+
+    pub(super) fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Relaxed)
     }
 
     // No lock below is held across a panic that leaves a half-changed state, so poison carries no news.

@@ -131,6 +131,11 @@ impl Segment {
         self.empty += 1;
     }
 
+    /// The hash in a slot that is not empty.
+    pub fn hash(&self, slot: usize) -> PdqHash {
+        *self.hashes.at(slot)
+    }
+
     /// Whether most slots are empty.
     pub fn is_wasteful(&self, sizes: Sizes) -> bool {
         self.empty >= sizes.empty_slots_min && self.empty * 2 > self.hashes.len()

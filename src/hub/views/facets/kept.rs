@@ -2,12 +2,14 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use super::super::copying::Copying;
 use super::super::kept::kept;
 use super::super::numbers::Numbers;
+use super::super::postings::Postings;
 use super::super::rows::Rows;
-use super::super::snapshot::{Reading, Sections};
+use super::super::snapshot::{Part, Reading};
 use super::{Brought, Class, Context, FacetSets, Set, Stated, class_hash, context_hash};
-use crate::log::{DiskError, Refusal};
+use crate::log::Refusal;
 
 kept! {
     Set { class, context, kind, verdict, severity }
@@ -18,13 +20,14 @@ kept! {
 }
 
 impl FacetSets {
-    /// Adds all sets to a snapshot.
-    pub fn keep(&self, out: &mut Sections) -> Result<(), DiskError> {
+    /// Copies all sets.
+    pub fn copy(&self, copying: &mut Copying) {
         let FacetSets {
             keys: _,
             last: _,
             sets,
-            postings,
+            // Derived from the touches.
+            postings: _,
             set_index: _,
             classes,
             class_index: _,
@@ -33,19 +36,22 @@ impl FacetSets {
             campaigns,
             campaign_index: _,
         } = self;
-        out.list(sets)?;
-        out.list(postings)?;
-        out.list(classes)?;
-        out.list(contexts)?;
-        out.list(campaigns)
+        copying.list(Part::Sets, |number| sets.chunk(number));
+        copying.list(Part::Classes, |number| classes.chunk(number));
+        copying.list(Part::Contexts, |number| contexts.chunk(number));
+        copying.list(Part::Campaigns, |number| campaigns.chunk(number));
     }
 
-    /// The sets in a snapshot.
-    pub fn load(from: &mut Reading<'_>) -> Result<FacetSets, Refusal> {
+    /// The sets in a snapshot, with no touches noted.
+    pub fn load(from: &Reading<'_>) -> Result<FacetSets, Refusal> {
         let keys = RandomState::new();
-        let (sets, postings) = (from.list()?, from.list()?);
-        let (classes, contexts) = (from.list()?, from.list()?);
-        let campaigns: Rows<Box<str>> = from.list()?;
+        let sets = from.rows(Part::Sets)?;
+        let (classes, contexts) = (from.rows(Part::Classes)?, from.rows(Part::Contexts)?);
+        let campaigns: Rows<Box<str>> = from.rows(Part::Campaigns)?;
+        let mut postings = Rows::default();
+        for _ in 0..sets.len() {
+            postings.push(Postings::default());
+        }
         Ok(FacetSets {
             set_index: index(&sets, |set| keys.hash_one(set)),
             class_index: index(

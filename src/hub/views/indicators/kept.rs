@@ -2,89 +2,156 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
 
+use super::super::copying::Copying;
 use super::super::facets::FacetSets;
-use super::super::kept::kept;
+use super::super::kept::{Kept, kept};
 use super::super::numbers::Numbers;
-use super::super::record::{NO_RECORD, RecordIndex, Row};
+use super::super::record::{Due, NO_RECORD, RecordIndex, Row, Version};
 use super::super::rows::Rows;
-use super::super::snapshot::{Reading, Sections, UNREADABLE};
-use super::{Due, Indicators, Publisher};
+use super::super::snapshot::{Part, Reading, UNREADABLE};
+use super::{Indicators, Publisher, ROSTER_TOUCH};
+use crate::domain::id::MemberId;
 use crate::hub::given::{GivenKeys, GivenMap};
-use crate::log::bodies::{Bodies, BodiesOptions};
-use crate::log::{DiskError, Refusal};
+use crate::log::Refusal;
+use crate::log::bodies::Bodies;
 
 kept! {
-    Due { at, expires_at }
     Publisher { active, brought }
 }
 
+/// What of the view is neither a list nor held of a record.
+pub type Rest = (GivenMap<MemberId, Publisher>, bool);
+
 impl Indicators {
-    /// Adds the view to a snapshot. False where the bodies are not all in their file, and so no snapshot is to be made.
-    pub fn keep(&self, out: &mut Sections) -> Result<bool, DiskError> {
+    /// Copies what is a list, but for the records.
+    pub fn copy(&self, copying: &mut Copying) {
         let Indicators {
-            rows,
-            past,
-            bodies,
+            // Copied as records.
+            rows: _,
+            past: _,
+            due_of: _,
             facets,
             touches,
+            // A file of its own.
+            bodies: _,
+            // Derived.
             keys: _,
             id_keys: _,
             by_id: _,
             by_observable: _,
             due: _,
-            due_of,
-            publishers,
-            has_networks,
+            // See [`Indicators::keep_rest`].
+            publishers: _,
+            has_networks: _,
+            // Empty but within a fold.
             late: _,
         } = self;
-        let mut saved = Vec::new();
-        if !bodies.save(out.is_durable(), &mut saved)? {
-            return Ok(false);
-        }
-        out.bytes(&saved)?;
-        out.list(rows)?;
-        out.one(past)?;
-        facets.keep(out)?;
-        out.list(touches)?;
-        out.one(due_of)?;
-        out.one(publishers)?;
-        out.one(has_networks)?;
-        Ok(true)
+        facets.copy(copying);
+        copying.list(Part::Touches, |number| touches.chunk(number));
     }
 
-    /// The view in a snapshot, with its bodies in the file `bodies_path`.
-    pub fn load(from: &mut Reading<'_>, bodies_path: &Path, options: BodiesOptions) -> Result<Indicators, Refusal> {
-        let bodies = Bodies::load(bodies_path, options, from.bytes()?).ok_or(Refusal::Damaged(
-            "the file of the bodies is not the one that it speaks of",
-        ))?;
-        let rows = from.list()?;
-        let past = from.one()?;
-        let facets = FacetSets::load(from)?;
-        let touches = from.list()?;
-        let due_of: GivenMap<RecordIndex, Due> = from.one()?;
-        let publishers = from.one()?;
-        let has_networks = from.one()?;
+    /// A chunk of the records.
+    pub fn chunk(&self, number: usize) -> Option<&[Row]> {
+        self.rows.chunk(number)
+    }
+
+    /// One record as it is held.
+    pub fn row(&self, index: RecordIndex) -> &Row {
+        self.rows.at(index)
+    }
+
+    /// Older versions of a record; none where there are none.
+    pub fn past(&self, index: RecordIndex, row: &Row) -> Option<&Vec<Version>> {
+        self.past.get(&index).filter(|_| row.current.marks.has_older())
+    }
+
+    /// When a record changes by itself.
+    pub fn due(&self, index: RecordIndex) -> Option<Due> {
+        self.due_of.get(&index).copied()
+    }
+
+    /// Keeps what is neither a list nor held of a record.
+    pub fn keep_rest(&self, out: &mut Vec<u8>) {
+        self.publishers.keep(out);
+        self.has_networks.keep(out);
+    }
+
+    /// Takes what [`Indicators::keep_rest`] kept.
+    pub fn take_rest(rest: &mut &[u8]) -> Option<Rest> {
+        Kept::take(rest)
+    }
+
+    /// The view in a snapshot.
+    pub fn load(
+        from: &Reading<'_>,
+        bodies: Bodies,
+        (rows, past, due_of): (
+            Rows<Row>,
+            GivenMap<RecordIndex, Vec<Version>>,
+            GivenMap<RecordIndex, Due>,
+        ),
+        (publishers, has_networks): Rest,
+    ) -> Result<Indicators, Refusal> {
         let (keys, id_keys) = (RandomState::new(), GivenKeys::default());
         let (by_id, by_observable) = index(&rows, &keys, &id_keys).ok_or(UNREADABLE)?;
-        let due: BTreeSet<_> = due_of.iter().map(|(index, due)| (due.at, *index)).collect();
-        Ok(Indicators {
+        let mut indicators = Indicators {
+            facets: FacetSets::load(from)?,
+            touches: from.rows(Part::Touches)?,
+            due: due_of
+                .iter()
+                .map(|(index, due)| (due.at, *index))
+                .collect::<BTreeSet<_>>(),
             rows,
             past,
             bodies,
-            facets,
-            touches,
             keys,
             id_keys,
             by_id,
             by_observable,
-            due,
             due_of,
             publishers,
             has_networks,
             late: Vec::new(),
-        })
+        };
+        indicators.post_all().ok_or(UNREADABLE)?;
+        Ok(indicators)
+    }
+
+    /// Notes all touches at the sets of facets that came or went with them, as they were noted when they came about.
+    fn post_all(&mut self) -> Option<()> {
+        let Indicators {
+            rows,
+            past,
+            facets,
+            touches,
+            ..
+        } = self;
+        for (touch, index) in (0..).zip(touches.iter()) {
+            if *index == ROSTER_TOUCH {
+                continue;
+            }
+            if *index as usize >= rows.len() {
+                return None;
+            }
+            let current = &rows.at(*index).current;
+            let older = match current.marks.has_older() {
+                true => past.get(index).map(Vec::as_slice).unwrap_or_default(),
+                false => &[],
+            };
+            let place = older.partition_point(|version| version.ordinal < touch);
+            let made = older.get(place).unwrap_or(current);
+            let before = place.checked_sub(1).map(|before| older[before].facets);
+            let is_one = made.ordinal == touch && made.facets < facets.len();
+            if !is_one {
+                return None;
+            }
+            facets.post(made.facets, touch);
+            if let Some(before) = before.filter(|before| *before != made.facets) {
+                facets.post(before, touch);
+            }
+        }
+        Some(())
     }
 }
 

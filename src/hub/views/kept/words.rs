@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::super::snapshot::Part;
 use super::{Kept, count, kept};
 use crate::domain::agent::AgentName;
 use crate::domain::assessment::{Assessment, AssessmentVerdict, ClaimReview};
@@ -52,6 +53,7 @@ macro_rules! kept_choices {
     };
 }
 kept_choices!(
+    Part,
     Tlp,
     MemberKind,
     Standing,
@@ -86,7 +88,7 @@ kept_texts! {
     Tag: |text| Tag::parse("", text).ok();
 }
 
-pub(super) fn keep_text(text: &str, out: &mut Vec<u8>) {
+pub(in crate::hub::views) fn keep_text(text: &str, out: &mut Vec<u8>) {
     (text.len() as u32).keep(out);
     out.extend_from_slice(text.as_bytes());
 }
