@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clearinghouse::log::bodies::{BACKLOG_BYTES_MAX, Bodies, BodiesOptions, BodyError, BodyNumber};
@@ -331,6 +331,25 @@ fn what_was_saved_is_loaded_without_a_fold() {
     assert!(bodies.wait_until_written(PATIENCE));
     check(&bodies, "a", 0..2_000);
     assert_eq!(scene.bytes(), before);
+}
+
+#[test]
+fn few_bodies_are_written_for_a_moment_though_no_more_come() {
+    let scene = Scene::new();
+    let mut bodies = Bodies::open(&scene.path(), LITTLE_MEMORY);
+    push(&mut bodies, "a", 0..BLOCK_BODIES + 1);
+    let (moment, until) = (bodies.moment(), Instant::now() + PATIENCE);
+    while !moment.is_written() {
+        assert!(Instant::now() < until, "the full block is not written");
+        std::thread::yield_now();
+    }
+    let mut saved = Vec::new();
+    assert!(moment.save(false, &mut saved).unwrap());
+    check(
+        &Bodies::load(&scene.path(), LITTLE_MEMORY, &saved).unwrap(),
+        "a",
+        0..BLOCK_BODIES + 1,
+    );
 }
 
 #[test]

@@ -145,9 +145,10 @@ impl Shared {
         Some(shared)
     }
 
-    /// How many blocks are full, and the bodies of the one that is not.
+    /// How many blocks are full, all of which are written now, and the bodies of the one that is not.
     pub(super) fn full_and_open(&self) -> (u32, Vec<Bytes>) {
-        let state = self.state();
+        let mut state = self.state();
+        self.hurry(&mut state);
         ((state.index.len() + state.waiting.len()) as u32, state.open.clone())
     }
 
