@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +24,6 @@ use crate::hub::Hub;
 use crate::pki::{ConnectionRegistry, Identity, Peer, PeerCertificate, TrustDomain, peer_certificate};
 
 use super::first_bytes::{Counted, Received};
-use super::together::{Desk, Together};
 
 /// A handshake that takes longer is dropped.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(4);
@@ -184,33 +183,31 @@ async fn serve(stream: TlsStream<TcpStream>, peer: Peer, door: &Door) {
         let answered = calls.clone().answer(request);
         async { Ok::<_, Infallible>(answered.await) }
     });
-    let desk = Desk::default();
-    let builder = http(desk.clone());
+    let builder = http();
     let received = Received::default();
     let stream = TokioIo::new(Counted::new(stream, received.clone()));
-    let mut serving = Together::new(builder.serve_connection(stream, service), desk);
+    let serving = builder.serve_connection(stream, service);
+    tokio::pin!(serving);
     tokio::select! {
-        ended = &mut serving => return log_end(ended),
+        ended = serving.as_mut() => return log_end(ended),
         () = received.too_little_after(HEADERS_MAX) => return refused("protocol", &"the peer said nothing in time"),
         () = cut.cancelled() => {}
         () = door.stopping.cancelled() => {}
     }
-    if let Some(connection) = serving.connection() {
-        connection.graceful_shutdown();
-    }
+    serving.as_mut().graceful_shutdown();
     if cut.is_cancelled() {
         let _ = tokio::time::timeout(CUT_GRACE, serving).await;
         return;
     }
     // The hub is stopping; open feeds end by themselves, and a later cut still acts.
     tokio::select! {
-        ended = serving => log_end(ended),
+        ended = serving.as_mut() => log_end(ended),
         () = cut.cancelled() => {}
     }
 }
 
-fn http(desk: Desk) -> auto::Builder<Desk> {
-    let mut builder = auto::Builder::new(desk);
+fn http() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())

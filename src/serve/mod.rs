@@ -6,7 +6,6 @@ mod first_bytes;
 mod init;
 mod listener;
 mod metrics_listener;
-mod together;
 mod warning_lists;
 
 use std::future::Future;
