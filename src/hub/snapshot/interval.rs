@@ -2,7 +2,7 @@
 //! in them.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -37,14 +37,15 @@ const FREE_BYTES_MIN: u64 = 256 << 20;
 
 /// The thread.
 pub(in crate::hub) struct Interval {
-    stop: Sender<()>,
+    /// Dropped at the end; nothing is sent.
+    stop: SyncSender<()>,
     thread: JoinHandle<()>,
 }
 
 impl Interval {
     /// Starts it.
     pub fn start(shared: &Arc<Shared>) -> std::io::Result<Interval> {
-        let (stop, stopped) = channel();
+        let (stop, stopped) = sync_channel(0);
         let shared = Arc::clone(shared);
         let thread = std::thread::Builder::new()
             .name("snapshots".into())

@@ -23,6 +23,13 @@ kept! {
 /// What of the view is neither a list nor held of a record.
 pub type Rest = (GivenMap<MemberId, Publisher>, bool);
 
+/// What is held of each record: its row, its older versions, and when it changes by itself.
+type OfRecords = (
+    Rows<Row>,
+    GivenMap<RecordIndex, Vec<Version>>,
+    GivenMap<RecordIndex, Due>,
+);
+
 impl Indicators {
     /// Copies what is a list, but for the records.
     pub fn copy(&self, copying: &mut Copying) {
@@ -86,11 +93,7 @@ impl Indicators {
     pub fn load(
         from: &Reading<'_>,
         bodies: Bodies,
-        (rows, past, due_of): (
-            Rows<Row>,
-            GivenMap<RecordIndex, Vec<Version>>,
-            GivenMap<RecordIndex, Due>,
-        ),
+        (rows, past, due_of): OfRecords,
         (publishers, has_networks): Rest,
     ) -> Result<Indicators, Refusal> {
         let (keys, id_keys) = (RandomState::new(), GivenKeys::default());
