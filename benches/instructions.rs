@@ -4,6 +4,7 @@
 //! there is of it. Prints each section with the items that it dealt with. Refuses to measure time.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clearinghouse::domain::filter::Filter;
@@ -35,6 +36,9 @@ const BATCH: u64 = 128;
 
 /// What a hub that is read holds. One in a hundred is tagged.
 const HELD: u64 = 2_048;
+
+/// Longest that what was published may take to be written.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() {
     canonical_form();
@@ -270,6 +274,8 @@ async fn hub() {
             publish_batch(&hub, &publisher, batch).await;
         }
         next += batches;
+        // Packed here and not under what is counted next, for another thread does it when it likes.
+        assert!(hub.hub().wait_for_bodies_on_disk(PATIENCE));
     })
     .await;
     let everything = Filter::default();
