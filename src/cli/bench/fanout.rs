@@ -14,7 +14,7 @@ use super::drive::{Plan, Run};
 use super::publish::Publisher;
 use super::report::{Report, Row, Shape};
 use super::tally::{Course, Pace, Tally};
-use super::thin::{Changes, Client, Upsert};
+use super::thin::{Changes, Client};
 use super::{Bench, SUBSCRIBERS_MAX, batch_size, count, pace, rate};
 use crate::cli::failure::Failure;
 use crate::cli::profile::Profile;
@@ -189,7 +189,7 @@ impl Class {
         let mut feed = client.subscribe(subscription(&self.filter, &self.cursor, true)).await?;
         let mut upserts = 0;
         while let Some(changes) = feed.message().await? {
-            upserts += changes.upserts.len() as u64;
+            upserts += changes.upserts;
             self.cursor = changes.cursor;
         }
         Ok(upserts)
@@ -221,7 +221,7 @@ pub fn add_subscribers(run: &mut Run, feeds: Vec<Streaming<Changes>>) {
     });
 }
 
-/// Counts what arrives, and how long each indicator was under way, until all is quiet after the last publication.
+/// Counts what arrives, and how long indicators were under way, until all is quiet after the last publication.
 async fn receive(mut feed: Streaming<Changes>, course: &Course, mut tally: Tally) -> Tally {
     loop {
         let quiet = async {
@@ -233,7 +233,7 @@ async fn receive(mut feed: Streaming<Changes>, course: &Course, mut tally: Tally
             () = quiet => return tally,
         };
         match message {
-            Ok(Some(changes)) => arrived(&changes.upserts, &mut tally),
+            Ok(Some(changes)) => arrived(&changes, &mut tally),
             Ok(None) => return tally,
             Err(status) => {
                 tally.record(Instant::now(), Err(status));
@@ -243,16 +243,17 @@ async fn receive(mut feed: Streaming<Changes>, course: &Course, mut tally: Tally
     }
 }
 
-fn arrived(upserts: &[Upsert], tally: &mut Tally) {
+fn arrived(changes: &Changes, tally: &mut Tally) {
     let now = SystemTime::now();
-    for upsert in upserts {
-        let sent = upsert.last_seen.and_then(|stamp| SystemTime::try_from(stamp).ok());
+    for sent in changes
+        .sent
+        .iter()
+        .filter_map(|stamp| SystemTime::try_from(*stamp).ok())
+    {
         // The hub keeps microseconds and the clock may be set back: what seems to come before it was sent took no time.
-        if let Some(sent) = sent {
-            tally.latency(now.duration_since(sent).unwrap_or_default());
-        }
+        tally.latency(now.duration_since(sent).unwrap_or_default());
     }
-    tally.arrived(upserts.len() as u64);
+    tally.arrived(changes.upserts);
 }
 
 /// Why a feed could not be read.

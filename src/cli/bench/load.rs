@@ -39,7 +39,7 @@ const NOTED_PERCENT: u64 = 36;
 const DEFANGED_PERCENT: u64 = 50;
 
 /// Indicators of one report, on average: they name one campaign and share what is said of it.
-const INDICATORS_PER_CAMPAIGN: u64 = 190;
+pub const INDICATORS_PER_CAMPAIGN: u64 = 190;
 
 /// Hosts that carry the many addresses of a few large platforms.
 const PLATFORMS: u64 = 40;
@@ -149,35 +149,35 @@ impl Load {
         found.map(|(value, _)| value).unwrap_or_default()
     }
 
-    /// Draft `number`.
-    pub fn item(&self, number: u64) -> wire::PublishItem {
+    /// What draft `number` says besides what its report does, and its request id.
+    pub fn own(&self, number: u64) -> (String, wire::IndicatorDraft) {
         let mut chance = self.chance(number);
         let (raw, kind) = self.value_by(&mut chance, number);
         let first_seen_secs = FIRST_SEEN_FROM_SECS + signed(chance.below(500 * 86_400));
-        let mut draft = self.of_campaign(number / INDICATORS_PER_CAMPAIGN);
-        draft.raw = raw;
-        draft.kind = kind.into();
-        draft.verdict = 1 + i32::from(chance.percent(30));
-        draft.confidence = 50 + 5 * u32::try_from(chance.below(11)).unwrap_or_default();
-        draft.first_seen = Some(Timestamp {
-            seconds: first_seen_secs,
-            nanos: 0,
-        });
+        let mut draft = wire::IndicatorDraft {
+            raw,
+            kind: kind.into(),
+            verdict: 1 + i32::from(chance.percent(30)),
+            confidence: 50 + 5 * u32::try_from(chance.below(11)).unwrap_or_default(),
+            first_seen: Some(Timestamp {
+                seconds: first_seen_secs,
+                nanos: 0,
+            }),
+            ..Default::default()
+        };
         if chance.percent(NOTED_PERCENT) {
             let bytes = length(&mut chance, NOTE);
             draft.note = chance.words(bytes, &WORDS);
         }
-        wire::PublishItem {
-            request_id: match self.pictures {
-                None => format!("bench-{:x}-{number}", self.seed),
-                Some(_) => String::new(),
-            },
-            draft: Some(draft),
-        }
+        let request_id = match self.pictures {
+            None => format!("bench-{:x}-{number}", self.seed),
+            Some(_) => String::new(),
+        };
+        (request_id, draft)
     }
 
     /// What all indicators of a report have in common.
-    fn of_campaign(&self, campaign: u64) -> wire::IndicatorDraft {
+    pub fn of_campaign(&self, campaign: u64) -> wire::IndicatorDraft {
         let mut chance = self.chance(campaign ^ 0xca11_0000_0000_0000);
         let name = chance.pick(&OPERATIONS);
         let ttps = 1 + chance.below(4);
@@ -392,7 +392,7 @@ mod tests {
     fn a_seed_gives_the_same_draft_for_ever() {
         let (raw, kind) = load().value(1);
         insta::assert_snapshot!(format!("{} {raw}", kind as i32), @"2 https://platform10[.]example.net/elf-zl7pfhxf");
-        assert_eq!(load().item(5), load().item(5));
+        assert_eq!(load().own(5), load().own(5));
         assert_ne!(load().value(5), Load::new(8, Vec::new()).value(5));
     }
 

@@ -3,6 +3,7 @@
 //! machine unless told so, and to run without an end.
 
 mod chance;
+mod drafts;
 mod load;
 mod meter;
 mod pictures;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use prost_types::Timestamp;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use super::drafts::{Drafts, Request};
 use super::drive::{Caller, Run, Turns};
 use super::load::Load;
 use super::report::{Report, Row, Shape};
@@ -17,7 +17,6 @@ use super::tally::{Done, Tally};
 use super::thin::Client;
 use super::{Bench, Clients, batch_size, pace, rate};
 use crate::cli::failure::Failure;
-use crate::grpc::wire;
 
 /// Messages of one stream that may await their answer, as the API bounds it.
 const UNANSWERED_MAX: usize = 64;
@@ -127,7 +126,7 @@ impl Publish {
 /// Drafts that no two publishers of a run share.
 #[derive(Clone)]
 pub struct Source {
-    load: Load,
+    drafts: Drafts,
     next: Arc<AtomicU64>,
     end: u64,
 }
@@ -136,28 +135,17 @@ impl Source {
     /// The first drafts of a load, `count` of them.
     pub fn of_first(load: Load, count: u64) -> Source {
         Source {
-            load,
+            drafts: Drafts::of(load),
             next: Arc::default(),
             end: count,
         }
     }
 
-    /// The next drafts; none when all are taken.
-    pub fn take(&self, count: usize) -> Option<Vec<wire::PublishItem>> {
+    /// A request with the next drafts; none when all are taken.
+    pub fn take(&mut self, count: usize) -> Option<Request> {
         let from = self.next.fetch_add(count as u64, Ordering::Relaxed);
         let to = self.end.min(from.saturating_add(count as u64));
-        (from < to).then(|| (from..to).map(|number| self.load.item(number)).collect())
-    }
-}
-
-/// Says in each draft when it was to be sent, which is how a subscriber knows how long it was under way.
-pub fn stamp(items: &mut [wire::PublishItem], due: Instant) {
-    let sent = SystemTime::now().checked_sub(due.elapsed()).unwrap_or(UNIX_EPOCH);
-    let stamp = Timestamp::from(sent);
-    for item in items {
-        if let Some(draft) = &mut item.draft {
-            draft.last_seen = Some(stamp);
-        }
+        (from < to).then(|| self.drafts.request(from..to))
     }
 }
 
@@ -172,28 +160,26 @@ pub struct Publisher {
 }
 
 impl Caller for Publisher {
-    type Prepared = Vec<wire::PublishItem>;
+    type Prepared = Request;
 
-    fn prepare(&mut self) -> Option<Vec<wire::PublishItem>> {
+    fn prepare(&mut self) -> Option<Request> {
         self.source.take(self.batch)
     }
 
-    async fn call(&mut self, mut items: Vec<wire::PublishItem>, due: Instant) -> Result<Done, Status> {
-        stamp(&mut items, due);
-        Ok(self.client.publish(wire::PublishRequest { items }).await?.done())
+    async fn call(&mut self, request: Request, due: Instant) -> Result<Done, Status> {
+        Ok(self.client.publish(request.stamped(due)).await?.done())
     }
 }
 
 /// Publishes over one stream: messages go out while earlier ones await their answer, which comes in their order.
-async fn stream(mut client: Client, source: Source, batch: usize, mut turns: Turns, mut tally: Tally) -> Tally {
+async fn stream(mut client: Client, mut source: Source, batch: usize, mut turns: Turns, mut tally: Tally) -> Tally {
     let (requests, outgoing) = mpsc::channel(1);
     let (sent, mut awaited) = mpsc::channel::<Instant>(UNANSWERED_MAX);
     let sending = tokio::spawn(async move {
-        while let Some(mut items) = source.take(batch) {
+        while let Some(request) = source.take(batch) {
             let Some(due) = turns.next().await else { return };
-            stamp(&mut items, due);
             // Room among the unanswered comes first: at a closed pace that is what sets it.
-            if sent.send(due).await.is_err() || requests.send(wire::PublishStreamRequest { items }).await.is_err() {
+            if sent.send(due).await.is_err() || requests.send(request.stamped(due)).await.is_err() {
                 return;
             }
         }

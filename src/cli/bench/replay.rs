@@ -94,8 +94,8 @@ async fn once(client: &mut Client, filter: &wire::Filter, tally: &mut Tally) -> 
     let mut upserts = 0;
     let mut promised = None;
     while let Some(changes) = feed.message().await? {
-        upserts += changes.upserts.len() as u64;
-        tally.arrived(changes.upserts.len() as u64);
+        upserts += changes.upserts;
+        tally.arrived(changes.upserts);
         promised = changes.digest.map(|digest| digest.count).or(promised);
         if tally.is_over() {
             return Ok(None);

@@ -1,15 +1,19 @@
 //! The hub's answers as a bench reads them: the fields that it counts, the rest skipped. Client and server share the machine, so
-//! what the client does with an answer is taken from the server. Requests are the API's own messages. Owns the paths of the
-//! calls; a test holds that these messages read what the API's messages write.
+//! what the client does with an answer is taken from the server. Owns the paths of the calls; a test holds that these messages read
+//! what the API's messages write.
 
 use http::uri::PathAndQuery;
-use prost::bytes::Bytes;
+use prost::DecodeError;
+use prost::bytes::{Buf, BufMut, Bytes};
+use prost::encoding::{self, DecodeContext, WireType};
+use prost_types::Timestamp;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::tally::Done;
 use crate::cli::connection::{Connection, MESSAGE_BYTES_MAX};
+use crate::grpc::encoded::Encoded;
 use crate::grpc::wire;
 
 const PUBLISH: &str = "/clearinghouse.v1.PublishService/Publish";
@@ -59,29 +63,68 @@ pub struct FoundOne {
     pub matches: Vec<Nothing>,
 }
 
-/// `SubscribeResponse`.
-#[derive(Clone, PartialEq, prost::Message)]
+/// `SubscribeResponse`: how many indicators it has, and when a part of them were sent.
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Changes {
-    /// `upserts`.
-    #[prost(message, repeated, tag = "1")]
-    pub upserts: Vec<Upsert>,
+    /// How many `upserts`.
+    pub upserts: u64,
+    /// Of the first of them, and then of each [`TIMED_EVERY`]th, when its publisher sent it, which the bench writes into `last_seen`.
+    pub sent: Vec<Timestamp>,
     /// `cursor`.
-    #[prost(bytes = "bytes", tag = "3")]
     pub cursor: Bytes,
     /// `live`.
-    #[prost(bool, tag = "4")]
     pub live: bool,
     /// `digest`.
-    #[prost(message, optional, tag = "5")]
     pub digest: Option<wire::Digest>,
 }
 
-/// `Indicator`: when its publisher sent it, which the bench writes into `last_seen`.
+/// Indicators of a response of which one is read, and the others are counted.
+const TIMED_EVERY: u64 = 16;
+
+/// `Indicator`: when its publisher sent it.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Upsert {
+struct Upsert {
     /// `last_seen`.
     #[prost(message, optional, tag = "16")]
-    pub last_seen: Option<prost_types::Timestamp>,
+    last_seen: Option<Timestamp>,
+}
+
+impl prost::Message for Changes {
+    fn encode_raw(&self, _: &mut impl BufMut) {}
+
+    fn encoded_len(&self) -> usize {
+        0
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buffer: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        match tag {
+            1 if self.upserts.is_multiple_of(TIMED_EVERY) => {
+                self.upserts += 1;
+                let mut upsert = Upsert::default();
+                encoding::message::merge(wire_type, &mut upsert, buffer, context)?;
+                self.sent.extend(upsert.last_seen);
+                Ok(())
+            }
+            1 => {
+                self.upserts += 1;
+                encoding::skip_field(wire_type, tag, buffer, context)
+            }
+            3 => encoding::bytes::merge(wire_type, &mut self.cursor, buffer, context),
+            4 => encoding::bool::merge(wire_type, &mut self.live, buffer, context),
+            5 => encoding::message::merge(wire_type, self.digest.get_or_insert_default(), buffer, context),
+            _ => encoding::skip_field(wire_type, tag, buffer, context),
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Changes::default();
+    }
 }
 
 impl Published {
@@ -111,7 +154,7 @@ impl Client {
     }
 
     /// `Publish`.
-    pub async fn publish(&mut self, request: wire::PublishRequest) -> Result<Published, Status> {
+    pub async fn publish(&mut self, request: Encoded) -> Result<Published, Status> {
         self.unary(PUBLISH, request).await
     }
 
@@ -123,7 +166,7 @@ impl Client {
     /// `PublishStream`.
     pub async fn publish_stream(
         &mut self,
-        requests: impl tokio_stream::Stream<Item = wire::PublishStreamRequest> + Send + 'static,
+        requests: impl tokio_stream::Stream<Item = Encoded> + Send + 'static,
     ) -> Result<Streaming<Published>, Status> {
         self.ready().await?;
         let path = PathAndQuery::from_static(PUBLISH_STREAM);
@@ -204,23 +247,25 @@ mod tests {
         let found = Found::decode(&*wire::LookupResponse { results: vec![result] }.encode_to_vec()).unwrap();
         assert_eq!(found.results[0].matches.len(), 2);
 
-        let last_seen = Some(prost_types::Timestamp { seconds: 5, nanos: 6 });
+        let last_seen = |seconds| Some(Timestamp { seconds, nanos: 6 });
+        let upserts = (0..40).map(|number| wire::Indicator {
+            note: "n".into(),
+            last_seen: last_seen(number),
+            ..Default::default()
+        });
         let response = wire::SubscribeResponse {
-            upserts: vec![wire::Indicator {
-                note: "n".into(),
-                last_seen,
-                ..Default::default()
-            }],
+            upserts: upserts.collect(),
             removals: vec![wire::Removal::default()],
             cursor: b"cursor".to_vec(),
             live: true,
             digest: Some(wire::Digest {
                 count: 9,
-                hash: Vec::new(),
+                hash: b"hash".to_vec(),
             }),
         };
         let changes = Changes::decode(&*response.encode_to_vec()).unwrap();
-        assert_eq!((changes.upserts[0].last_seen, changes.live), (last_seen, true));
-        assert_eq!((changes.digest.unwrap().count, &*changes.cursor), (9, &b"cursor"[..]));
+        let sent: Vec<_> = [0, 16, 32].into_iter().filter_map(last_seen).collect();
+        assert_eq!((changes.upserts, changes.sent, changes.live), (40, sent, true));
+        assert_eq!((changes.digest, &*changes.cursor), (response.digest, &b"cursor"[..]));
     }
 }
