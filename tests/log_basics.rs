@@ -128,6 +128,42 @@ fn an_epoch_full_at_exactly_its_limit_is_sealed() {
 }
 
 #[test]
+fn the_next_epoch_is_made_ready_before_it_is_needed_and_counts_for_nothing_until_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let ready = dir.path().join("epochs/next.partial");
+    let is_ready = || ready.join("journal").exists();
+    let mut log = Log::create(dir.path(), small_epochs(80)).unwrap();
+    fill(&mut log, 69, 1);
+    assert!(!ready.exists());
+    fill(&mut log, 1, 1);
+    while !is_ready() {
+        std::thread::yield_now();
+    }
+    log.close().unwrap();
+    assert!(!ready.exists(), "a stop leaves none");
+
+    let mut log = Log::open(dir.path(), small_epochs(80)).unwrap();
+    fill(&mut log, 1, 1);
+    while !is_ready() {
+        std::thread::yield_now();
+    }
+    // The beginning takes what is ready: it is waited for, and has the number of the entry after the last.
+    fill(&mut log, 9, 1);
+    assert!(!ready.exists() && dir.path().join("epochs/00000000000000000080/active/db").exists());
+    fill(&mut log, 75, 1);
+    drop(log);
+    // As a crash leaves it.
+    std::fs::create_dir(&ready).unwrap();
+    std::fs::write(ready.join("journal"), "half").unwrap();
+    let mut log = Log::open(dir.path(), small_epochs(80)).unwrap();
+    assert!(!ready.exists());
+    fill(&mut log, 100, 7);
+    log.close().unwrap();
+    assert_eq!(check_log(dir.path()).size, 255);
+    assert_eq!(verify(dir.path()).unwrap().epochs, 4);
+}
+
+#[test]
 fn an_entry_of_the_largest_size_fits_and_one_byte_more_fails_the_request_alone() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = Log::create(dir.path(), options()).unwrap();

@@ -188,9 +188,15 @@ impl Log {
     fn begin_epoch_if_full(&mut self) {
         let entries = self.head().size - self.growing.place.first.0;
         // Looked at where the store was just written; an append to the journal has not changed it.
-        let is_large = || self.growing.store.size_bytes().unwrap_or(u64::MAX) >= self.options.epoch_bytes_max;
-        if entries >= self.options.epoch_entries_max || self.growing.waiting.is_empty() && is_large() {
+        let bytes = match self.growing.waiting.is_empty() {
+            true => self.growing.store.size_bytes().unwrap_or(u64::MAX),
+            false => 0,
+        };
+        let (entries_max, bytes_max) = (self.options.epoch_entries_max, self.options.epoch_bytes_max);
+        if entries >= entries_max || bytes >= bytes_max {
             self.end_epoch();
+        } else if entries >= nearly(entries_max) || bytes >= nearly(bytes_max) {
+            self.next.prepare(&self.shared.log_dir);
         }
     }
 
@@ -229,8 +235,10 @@ impl Log {
         if let Err(stop) = self.head_file.write_and_sync(&head) {
             return Err(OpenError::Disk(self.stop_with(stop)));
         }
-        let epoch::Fresh { place, store, journal } = match epoch::create(&self.shared.log_dir, first) {
-            Ok(created) => created,
+        let made = self.next.take(&self.shared.log_dir);
+        let begun = made.and_then(|made| made.begin(&self.shared.log_dir, first));
+        let epoch::Fresh { place, store, journal } = match begun {
+            Ok(begun) => begun,
             Err(error) => {
                 let place = Place::new(&self.shared.log_dir, first);
                 let error = epoch::from_store(error, first, None);
@@ -284,6 +292,7 @@ impl Log {
             head_file,
             growing,
             mut sealer,
+            next,
             stop,
             ..
         } = self;
@@ -291,6 +300,7 @@ impl Log {
             return Err(CloseError::Stopped(stop));
         }
         sealer.finish().map_err(CloseError::Stopped)?;
+        drop(next);
         let (head, span) = {
             let view = shared.view();
             (
@@ -309,6 +319,11 @@ impl Log {
         disk::remove_file(&growing.place.journal())?;
         Ok(())
     }
+}
+
+/// What of a limit leaves time to make the next epoch ready.
+fn nearly(max: u64) -> u64 {
+    max - max / 8
 }
 
 /// Close a store once the readers that are using it are done. Whether they were, in time.

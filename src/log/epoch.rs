@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::Head;
 use super::batch::{Batch, chain_after};
 use super::disk;
-use super::error::{Damage, DiskError, OnDisk, OpenError};
+use super::error::{Damage, DiskError, OpenError};
 use super::journal::Journal;
 use super::manifest::{self, Manifest};
 use super::merkle::Hash;
@@ -166,36 +166,6 @@ pub(super) struct Fresh {
     pub place: Place,
     pub store: Arc<Store>,
     pub journal: Journal,
-}
-
-/// Begin the epoch that starts at `first`. It appears as a whole or not at all.
-pub(super) fn create(log_dir: &Path, first: Seq) -> Result<Fresh, StoreError> {
-    let place = Place::new(log_dir, first);
-    let partial = place.dir.with_extension("partial");
-    disk::remove_tree(&partial)?;
-    std::fs::create_dir(&partial).on("create directory", &partial)?;
-    // The first opening makes the store, the second takes the room of its first segment: a disk without that room has
-    // to say so before the epoch exists. The third is under the final name, for sled remembers paths.
-    drop(Store::open(&partial.join("active"))?);
-    drop(Store::open(&partial.join("active"))?);
-    drop(Journal::open_empty(&partial.join("journal"))?);
-    disk::sync_tree(&partial)?;
-    disk::rename(&partial, &place.dir)?;
-    let opened = Store::open(&place.active()).and_then(|store| {
-        disk::sync_tree(&place.active())?;
-        Ok((store, Journal::open_empty(&place.journal())?))
-    });
-    match opened {
-        Ok((store, journal)) => Ok(Fresh {
-            place,
-            store: Arc::new(store),
-            journal,
-        }),
-        Err(error) => {
-            disk::rename(&place.dir, &partial)?;
-            Err(error)
-        }
-    }
 }
 
 pub(super) fn from_store(error: StoreError, epoch: Seq, at: Option<Seq>) -> OpenError {

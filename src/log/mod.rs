@@ -8,7 +8,7 @@
 //!
 //! In reading order: `merkle` and `tree` (hashes and proofs), `batch` (the bytes of a value), `salted` and `waiting` (entries
 //! on their way in), `store` (sled), `journal` (what waits for the store), `manifest`, `pack`, `epoch` and `recover` (a span
-//! of entries on disk), `head` (how far the log reaches), `open`, `seal`, `append`, `read`, `erase`, `verify`,
+//! of entries on disk), `head` (how far the log reaches), `open`, `seal`, `next`, `append`, `read`, `erase`, `verify`,
 //! `bodies` and `snapshot` (made from the log, beside it). `docs/storage-format.md` specifies the bytes.
 
 pub mod entry;
@@ -50,6 +50,8 @@ mod shared;
 mod open;
 
 mod seal;
+
+mod next;
 
 mod append;
 
@@ -143,6 +145,7 @@ pub struct Log {
     growing: append::Growing,
     encoder: batch::Encoder,
     sealer: seal::Sealer,
+    next: next::Next,
     stop: Option<Stop>,
     opening: Opening,
     _closer: shared::Closer,

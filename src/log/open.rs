@@ -11,6 +11,7 @@ use super::epoch::{self, Fold, Place, Span};
 use super::error::{CreateError, Damage, OnDisk, OpenError};
 use super::head::{self, HeadFile, HeadRecord};
 use super::manifest::Manifest;
+use super::next::{self, Next, Unnamed};
 use super::recover::{self, Demand, Keeping};
 use super::seal::Sealer;
 use super::shared::{Body, Closer, Epoch, Shared, View};
@@ -46,7 +47,8 @@ impl Log {
         let epochs = dir.join("epochs");
         fs::create_dir(&epochs).on("create directory", &epochs)?;
         let broken = |error: StoreError| CreateError::Open(epoch::from_store(error, Seq(0), None));
-        drop(epoch::create(dir, Seq(0)).map_err(broken)?);
+        let made = Unnamed::make(dir).and_then(|made| made.begin(dir, Seq(0)));
+        drop(made.map_err(broken)?);
         disk::write_atomically(&dir.join("head"), &head::fresh(&Head::empty()))?;
         disk::sync_dir(&epochs)?;
         disk::write_atomically(&dir.join("FORMAT"), FORMAT.as_bytes())?;
@@ -68,6 +70,7 @@ impl Log {
             },
             LockError::Disk(error) => OpenError::Disk(error),
         })?;
+        next::clean(dir)?;
         let ballast = Ballast::new(dir, options.ballast_bytes);
         let opened = match Opened::open(dir, &options, Keeping::OnDisk) {
             Err(OpenError::Disk(error)) if error.is_full() => {
@@ -217,6 +220,7 @@ impl Opened {
             growing,
             encoder: Encoder::default(),
             sealer: Sealer::default(),
+            next: Next::default(),
             stop: None,
             opening,
             _closer,
@@ -313,8 +317,8 @@ fn seal_left_over(before: &Growing, epochs: &mut [Epoch], fold: &Fold) -> Result
 /// Begin an epoch where none is growing: a crash came between sealing the last and beginning this.
 fn begin(dir: &Path, epochs: &mut Vec<Epoch>, fold: &Fold) -> Result<Growing, OpenError> {
     let first = Seq(fold.tree.size());
-    let epoch::Fresh { place, store, journal } =
-        epoch::create(dir, first).map_err(|error| epoch::from_store(error, first, None))?;
+    let begun = Unnamed::make(dir).and_then(|made| made.begin(dir, first));
+    let epoch::Fresh { place, store, journal } = begun.map_err(|error| epoch::from_store(error, first, None))?;
     epochs.push(Epoch {
         place: place.clone(),
         body: Body::Growing(Arc::clone(&store)),

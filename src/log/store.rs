@@ -81,6 +81,12 @@ impl Store {
         })
     }
 
+    /// Take note that the directory has another name now. sled itself uses its files alone after it opened them: it would ask for the
+    /// name for blobs, of which there are none.
+    pub(super) fn moved_to(&mut self, dir: &Path) {
+        self.dir = dir.to_path_buf();
+    }
+
     /// Put a value under a position above all others. It is not durable, nor even in the file, before [`Store::sync`].
     pub(super) fn insert(&self, first: Seq, value: &[u8]) -> Result<(), StoreError> {
         let key = first.0.to_be_bytes();
