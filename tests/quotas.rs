@@ -99,6 +99,52 @@ async fn bytes_are_counted_as_indicators_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_observable_is_published_a_thousand_times_by_a_member_and_no_more() {
+    let hub = TestHub::start().await;
+    let a = hub.member("Aurora", wire::MemberKind::Platform).await;
+    let b = hub.member("Borealis", wire::MemberKind::Platform).await;
+    let in_campaigns = |campaigns: std::ops::Range<usize>| wire::PublishRequest {
+        items: campaigns
+            .map(|campaign| wire::PublishItem {
+                request_id: String::new(),
+                draft: Some(wire::IndicatorDraft {
+                    campaign: format!("Campaign {campaign}"),
+                    ..draft("much.example.com", green())
+                }),
+            })
+            .collect(),
+    };
+    let accepted = |outcome: &wire::PublishResult| matches!(outcome.outcome, Some(Outcome::Accepted(_)));
+    let full = a
+        .publisher()
+        .publish(in_campaigns(0..1_000))
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(full.results.iter().all(accepted));
+    let more = a.publisher().publish(in_campaigns(1_000..1_001)).await.unwrap();
+    let Some(Outcome::Rejected(rejected)) = &more.get_ref().results[0].outcome else {
+        panic!("{more:?}");
+    };
+    assert_eq!(
+        (rejected.field.as_str(), rejected.code.as_str(), rejected.retry_after_ms),
+        ("draft.raw", "QUOTA", 0)
+    );
+    // What is there is found still, others are not concerned, and neither is another observable.
+    let again = a
+        .publisher()
+        .publish(in_campaigns(999..1_000))
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(matches!(again.results[0].outcome, Some(Outcome::Duplicate(_))));
+    let of_other = b.publisher().publish(in_campaigns(1_000..1_001)).await.unwrap();
+    assert!(accepted(&of_other.get_ref().results[0]));
+    assert!(matches!(publish(&a, 0..1).await.unwrap()[..], [Outcome::Accepted(_)]));
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn feed_past_the_limit_is_refused_until_another_ends() {
     let (hub, _folder, a, b) = limited("feeds_per_member_max = 1").await;
     let mut feed = a.subscribe(Vec::new()).await;

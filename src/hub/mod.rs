@@ -12,6 +12,7 @@ mod outcome;
 mod queue;
 mod sequencer;
 mod snapshot;
+mod staged;
 mod turns;
 mod views;
 mod writing;

@@ -6,6 +6,8 @@ use crate::domain::id::IndicatorId;
 use crate::domain::indicator::Text;
 use crate::domain::violation::Violation;
 
+use super::views::indicators::RECORDS_OF_OBSERVABLE_MAX;
+
 /// When to come back for what cannot be read: a disk may recover, and a hub that is restarted makes a damaged file anew.
 pub const UNREADABLE_RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -57,6 +59,16 @@ pub enum RejectionCode {
 }
 
 impl Rejection {
+    /// Of an item whose publisher has as many indicators of its observable as it may.
+    pub(super) fn of_observable_published_too_often() -> Rejection {
+        let reason = format!("was published {RECORDS_OF_OBSERVABLE_MAX} times by the member, which is the most");
+        Rejection {
+            violation: Violation::new("draft.raw", reason),
+            code: RejectionCode::Quota,
+            retry_after: None,
+        }
+    }
+
     /// Of an item that is there and cannot be read.
     pub fn unreadable(field: String) -> Rejection {
         Rejection {

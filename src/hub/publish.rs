@@ -24,8 +24,8 @@ use super::sequencer::Verdict;
 use super::turns::{ITEMS_PER_TURN, ITEMS_WITHOUT_TURN_MAX, TURN_MAX};
 use super::views::Views;
 use super::views::at_hand::AtHand;
-use super::views::indicators::Version;
-use super::writing::{CampaignOf, Staged};
+use super::views::indicators::{Published, Version};
+use super::writing::Staged;
 use super::{Caller, Hub, new_id};
 
 pub use super::outcome::{Outcome, Rejection, RejectionCode, UNREADABLE_RETRY_AFTER};
@@ -252,7 +252,7 @@ impl Revision {
     ) -> Result<Verdict<Option<(IndicatorId, u32)>>, HubError> {
         let Revision { member, id, now, .. } = *self;
         roster::active(views, member)?;
-        if let Some(answer) = remembered(views, staged, member, &self.request_id) {
+        if let Some(answer) = Request::of(views, member, &self.request_id).answer(views, staged) {
             return Ok(Verdict::answer(Some(answer)));
         }
         let old = own((views, bodies), member, id)?;
@@ -288,26 +288,28 @@ impl Revision {
 }
 
 fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limits), item: &mut Prepared) -> Outcome {
-    if let Some((id, revision)) = remembered(views, staged, member, &item.request_id) {
+    let request = Request::of(views, member, &item.request_id);
+    if let Some((id, revision)) = request.answer(views, staged) {
         return Outcome::Accepted {
             id,
             revision,
             warnings: item.warnings.clone(),
         };
     }
-    let key = (member, item.observable, CampaignOf(item.report.clone()));
-    if let Some(id) = staged.publications.get(&key) {
-        return Outcome::Duplicate { id: *id, revision: 1 };
+    if let Some(id) = staged.publications.find(member, item.observable, &item.report) {
+        return Outcome::Duplicate { id, revision: 1 };
     }
-    if let Some(index) = views
-        .indicators
-        .published(member, item.observable, item.report.campaign.as_str())
-    {
-        let record = views.indicators.record(index);
-        return Outcome::Duplicate {
-            id: record.id,
-            revision: record.current.revision,
-        };
+    let campaign = item.report.campaign.as_str();
+    match views.indicators.published(member, item.observable, campaign) {
+        Published::Not => {}
+        Published::Already(index) => {
+            let record = views.indicators.record(index);
+            return Outcome::Duplicate {
+                id: record.id,
+                revision: record.current.revision,
+            };
+        }
+        Published::TooOften => return Outcome::Rejected(Rejection::of_observable_published_too_often()),
     }
     let Some((entry, salted)) = item.entry.take() else {
         return Violation::new("draft", "was already decided").into();
@@ -328,10 +330,10 @@ fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limit
     if let Err(rejection) = take_room(views, staged, limits, member, salted.size_bytes()) {
         return Outcome::Rejected(rejection);
     }
-    if !item.request_id.is_empty() {
-        staged.requests.insert((member, item.request_id.clone()), (item.id, 1));
-    }
-    staged.publications.insert(key, item.id);
+    request.stage(staged, (item.id, 1));
+    staged
+        .publications
+        .insert(member, item.observable, item.report.clone(), item.id);
     staged.push_salted(entry, salted);
     Outcome::Accepted {
         id: item.id,
@@ -340,16 +342,39 @@ fn stage(views: &Views, staged: &mut Staged, (member, limits): (MemberId, &Limit
     }
 }
 
-/// What the same request led to before.
-fn remembered(views: &Views, staged: &Staged, member: MemberId, request_id: &Arc<str>) -> Option<(IndicatorId, u32)> {
-    if request_id.is_empty() {
-        return None;
+/// A request by the id that its member gave it, and the hash of that among the member's own.
+struct Request<'a> {
+    member: MemberId,
+    id: &'a Arc<str>,
+    hash: u64,
+}
+
+impl<'a> Request<'a> {
+    fn of(views: &Views, member: MemberId, id: &'a Arc<str>) -> Request<'a> {
+        let requests = views.roster.member(member).map(|member| member.requests());
+        let hash = requests.map_or(0, |requests| requests.hash(id));
+        Request { member, id, hash }
     }
-    if let Some(answer) = staged.requests.get(&(member, request_id.clone())) {
-        return Some(*answer);
+
+    /// What the same request led to before.
+    fn answer(&self, views: &Views, staged: &Staged) -> Option<(IndicatorId, u32)> {
+        if self.id.is_empty() {
+            return None;
+        }
+        if let Some(answer) = staged.requests.find(self.hash, self.member, self.id) {
+            return Some(answer);
+        }
+        let requests = views.roster.member(self.member)?.requests();
+        let (index, revision) = requests.find(self.hash, self.id)?;
+        Some((views.indicators.record(index).id, revision))
     }
-    let (index, revision) = views.roster.member(member)?.request(request_id)?;
-    Some((views.indicators.record(index).id, revision))
+
+    /// What it leads to with this write.
+    fn stage(&self, staged: &mut Staged, answer: (IndicatorId, u32)) {
+        if !self.id.is_empty() {
+            staged.requests.insert(self.hash, self.member, self.id.clone(), answer);
+        }
+    }
 }
 
 /// Members named must exist; groups named must hold the publisher. Unknown and foreign groups look alike.

@@ -1,19 +1,17 @@
 //! One durable write in the making: what is staged for it, and how much of it each member may fill. However much a member hands in,
 //! what another hands in waits for a bounded number of its items. It decides nothing about the items themselves.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use crate::domain::id::{IndicatorId, MemberId, ObservableId};
-use crate::domain::indicator::Report;
+use crate::domain::id::{IndicatorId, MemberId};
 use crate::log::Salted;
 use crate::log::entry::Entry;
 
 use super::given::{GivenMap, GivenSet};
 use super::queue::{Lane, Queue};
 use super::sequencer::{Completion, Decision, Proposal};
+use super::staged::{StagedPublications, StagedRequests};
 use super::views::storage::Stored;
 use super::views::subscriptions::Key;
 
@@ -43,10 +41,10 @@ pub(super) struct Staged {
     /// The same, as the log takes them.
     pub salted: Vec<Salted>,
     bytes: usize,
-    /// Publications by publisher, observable and campaign.
-    pub publications: HashMap<(MemberId, ObservableId, CampaignOf), IndicatorId>,
+    /// What was published.
+    pub publications: StagedPublications,
     /// Request ids used.
-    pub requests: HashMap<(MemberId, Arc<str>), (IndicatorId, u32)>,
+    pub requests: StagedRequests,
     /// Indicators revised or retracted.
     pub touched: GivenSet<IndicatorId>,
     /// Subscriptions attached, detached, acknowledged or dropped.
@@ -59,23 +57,6 @@ pub(super) struct Staged {
     pub ends_epoch: bool,
     closed: bool,
     room: Room,
-}
-
-/// The campaign that a report names.
-pub(super) struct CampaignOf(pub Arc<Report>);
-
-impl PartialEq for CampaignOf {
-    fn eq(&self, other: &CampaignOf) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.campaign == other.0.campaign
-    }
-}
-
-impl Eq for CampaignOf {}
-
-impl Hash for CampaignOf {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.campaign.hash(state);
-    }
 }
 
 /// What the proposal that is being asked may still add to the write.
@@ -274,12 +255,14 @@ impl Company {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use uuid::Uuid;
 
     use super::*;
     use crate::domain::handling::{Audience, Handling, Tlp};
-    use crate::domain::id::Timestamp;
-    use crate::domain::indicator::{Targets, Text};
+    use crate::domain::id::{ObservableId, Timestamp};
+    use crate::domain::indicator::{Report, Targets, Text};
     use crate::domain::subscription::SubscriptionName;
     use crate::hub::views::Views;
     use crate::log::entry::Event;
@@ -371,9 +354,11 @@ mod tests {
             tags: Vec::new(),
             handling: Handling::new(Tlp::Green, Audience::default()).unwrap(),
         };
-        let publication = (member, ObservableId(Uuid::from_u128(3)), CampaignOf(report.into()));
-        staged.publications.insert(publication, id);
-        staged.requests.insert((member, "once".into()), (id, 1));
+        let (observable, report) = (ObservableId(Uuid::from_u128(3)), Arc::new(report));
+        staged.publications.insert(member, observable, report.clone(), id);
+        staged.requests.insert(4, member, "once".into(), (id, 1));
+        assert_eq!(staged.publications.find(member, observable, &report), Some(id));
+        assert_eq!(staged.requests.find(4, member, "once"), Some((id, 1)));
         staged.touched.insert(id);
         staged.subscriptions.insert(Key {
             member,
@@ -394,7 +379,9 @@ mod tests {
         } = &writing;
         assert!(completions.is_empty() && added.is_empty());
         assert!(staged.entries.is_empty() && staged.salted.is_empty() && staged.touched.is_empty());
-        assert!(staged.publications.is_empty() && staged.requests.is_empty() && staged.subscriptions.is_empty());
+        assert_eq!(staged.publications.find(member, observable, &report), None);
+        assert_eq!(staged.requests.find(4, member, "once"), None);
+        assert!(staged.subscriptions.is_empty());
         assert!(staged.recalled.is_empty() && staged.stored.is_empty());
         assert_eq!((staged.bytes, staged.closed, staged.room.items), (0, false, 0));
     }

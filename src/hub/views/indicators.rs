@@ -7,7 +7,7 @@ mod erased;
 mod kept;
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use bytes::Bytes;
 
@@ -16,7 +16,7 @@ use crate::domain::id::{IndicatorId, MemberId, ObservableId, Timestamp};
 use crate::domain::indicator::{Indicator, State};
 use crate::domain::observable::Kind;
 use crate::domain::policy::Subject;
-use crate::hub::given::{GivenKeys, GivenMap};
+use crate::hub::given::{DigestKeys, GivenKeys, GivenMap, digest_keys};
 use crate::log::bodies::{Bodies, BodyEraser, BodyNumber, BodyReader, Moment as BodiesMoment};
 use crate::log::entry::{StoredIndicator, decode_indicator};
 
@@ -41,7 +41,7 @@ pub struct Indicators {
     bodies: Bodies,
     facets: FacetSets,
     touches: Rows<RecordIndex>,
-    keys: RandomState,
+    observable_keys: DigestKeys,
     id_keys: GivenKeys,
     by_id: Numbers,
     by_observable: Numbers,
@@ -51,6 +51,20 @@ pub struct Indicators {
     has_networks: bool,
     /// Records whose observable was learnt after others had been published of it, for their first entries are erased.
     late: Vec<RecordIndex>,
+}
+
+/// Most indicators that a member may ever publish of one observable. Whoever asks for it walks through all of them, and so does the
+/// sequencer at each further one.
+pub const RECORDS_OF_OBSERVABLE_MAX: usize = 1_000;
+
+/// What a publisher has of an observable.
+pub enum Published {
+    /// Nothing in that campaign that stands.
+    Not,
+    /// This one, which was not retracted and has not expired.
+    Already(RecordIndex),
+    /// As much as it may.
+    TooOften,
 }
 
 /// What is known of a member as a publisher.
@@ -75,7 +89,7 @@ impl Indicators {
             bodies,
             facets: FacetSets::default(),
             touches: Rows::default(),
-            keys: RandomState::new(),
+            observable_keys: digest_keys(),
             id_keys: GivenKeys::default(),
             by_id: Numbers::default(),
             by_observable: Numbers::default(),
@@ -133,7 +147,7 @@ impl Indicators {
     /// The newest record that speaks of an observable.
     pub fn newest_of(&self, observable: ObservableId) -> Option<RecordIndex> {
         let is = |index| self.rows.at(index).observable == observable;
-        self.by_observable.find(self.keys.hash_one(observable), is)
+        self.by_observable.find(self.observable_keys.hash_one(observable), is)
     }
 
     /// A record, and older ones that speak of the same, newest first.
@@ -144,15 +158,26 @@ impl Indicators {
         })
     }
 
-    /// The record that `publisher` already has of `observable` in `campaign`, and has not retracted or let expire.
-    pub fn published(&self, publisher: MemberId, observable: ObservableId, campaign: &str) -> Option<RecordIndex> {
-        let campaign = self.facets.find_campaign(campaign)?;
-        self.of_observable(observable).find(|index| {
-            let version = &self.rows.at(*index).current;
-            self.facets.campaign_number(version.facets) == campaign
-                && self.class(version).publisher == publisher
-                && matches!(version.state(), State::Active | State::Embargoed)
-        })
+    /// What `publisher` already has of `observable` in `campaign`.
+    pub fn published(&self, publisher: MemberId, observable: ObservableId, campaign: &str) -> Published {
+        let newest = self.newest_of(observable);
+        let campaign = newest.and_then(|_| self.facets.find_campaign(campaign));
+        let mut own = 0;
+        for index in self.down_from(newest) {
+            let version = &self.rows.at(index).current;
+            if self.class(version).publisher != publisher {
+                continue;
+            }
+            let stands = matches!(version.state(), State::Active | State::Embargoed);
+            if stands && campaign == Some(self.facets.campaign_number(version.facets)) {
+                return Published::Already(index);
+            }
+            own += 1;
+            if own >= RECORDS_OF_OBSERVABLE_MAX {
+                return Published::TooOften;
+            }
+        }
+        Published::Not
     }
 
     /// All sets of facets, and at which touches versions of them came or went.
@@ -379,7 +404,7 @@ impl Indicators {
         self.count(indicator.publisher, None, version.state());
         let Indicators {
             rows,
-            keys,
+            observable_keys,
             id_keys,
             by_id,
             by_observable,
@@ -391,10 +416,10 @@ impl Indicators {
         let older = match observable {
             ObservableId::ERASED => None,
             _ => by_observable.replace(
-                keys.hash_one(observable),
+                observable_keys.hash_one(observable),
                 index,
                 |held| rows.at(held).observable == observable,
-                |held| keys.hash_one(rows.at(held).observable),
+                |held| observable_keys.hash_one(rows.at(held).observable),
             ),
         };
         rows.push(Row {

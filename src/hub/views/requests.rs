@@ -53,15 +53,20 @@ struct Answered {
 }
 
 impl Requests {
-    /// What the request with this id led to.
-    pub fn find(&self, id: &str) -> Option<RequestOutcome> {
-        let place = self.place(self.keys.hash_one(id), id)?;
+    /// The hash of an id, keyed with what no member knows.
+    pub fn hash(&self, id: &str) -> u64 {
+        self.keys.hash_one(id)
+    }
+
+    /// What the request with this id, and its hash, led to.
+    pub fn find(&self, hash: u64, id: &str) -> Option<RequestOutcome> {
+        let place = self.place(hash, id)?;
         Some(self.answered[self.index(place)].outcome)
     }
 
     /// Remembers one, in the place of an earlier one with the same id.
     pub fn remember(&mut self, id: &str, outcome: RequestOutcome) {
-        let hash = self.keys.hash_one(id);
+        let hash = self.hash(id);
         if let Some(place) = self.place(hash, id) {
             let index = self.index(place);
             self.answered[index].outcome = outcome;
@@ -160,6 +165,11 @@ impl Requests {
 mod tests {
     use super::*;
 
+    /// What the request with an id led to.
+    fn found(requests: &Requests, id: &str) -> Option<RequestOutcome> {
+        requests.find(requests.hash(id), id)
+    }
+
     fn id(number: usize) -> String {
         format!("request {number}")
     }
@@ -174,14 +184,14 @@ mod tests {
         };
         let outcome = |number: usize| (number as u32, 1);
         for number in 0..3 * REQUESTS_REMEMBERED_MAX {
-            assert_eq!(requests.find(&id(number)), None);
+            assert_eq!(found(&requests, &id(number)), None);
             requests.remember(&id(number), outcome(number));
-            assert_eq!(requests.find(&id(number)), Some(outcome(number)));
+            assert_eq!(found(&requests, &id(number)), Some(outcome(number)));
             if let Some(oldest) = (number + 1).checked_sub(REQUESTS_REMEMBERED_MAX) {
-                assert_eq!(requests.find(&id(oldest)), Some(outcome(oldest)));
+                assert_eq!(found(&requests, &id(oldest)), Some(outcome(oldest)));
                 let forgotten = oldest
                     .checked_sub(1)
-                    .and_then(|forgotten| requests.find(&id(forgotten)));
+                    .and_then(|forgotten| found(&requests, &id(forgotten)));
                 assert_eq!(forgotten, None);
             }
         }
@@ -200,9 +210,9 @@ mod tests {
         for (id, outcome) in Vec::<(Box<str>, RequestOutcome)>::take(&mut &kept[..]).unwrap() {
             taken.remember(&id, outcome);
         }
-        assert_eq!(taken.find(&id(0)), Some((0, 1)));
+        assert_eq!(found(&taken, &id(0)), Some((0, 1)));
         taken.remember(&id(REQUESTS_REMEMBERED_MAX), (7, 1));
-        assert_eq!((taken.find(&id(0)), taken.find(&id(1))), (None, Some((1, 1))));
+        assert_eq!((found(&taken, &id(0)), found(&taken, &id(1))), (None, Some((1, 1))));
         assert_eq!(taken.answered.len(), REQUESTS_REMEMBERED_MAX);
     }
 
@@ -213,7 +223,7 @@ mod tests {
         requests.remember(&id(2), (8, 1));
         requests.remember(&id(1), (7, 2));
         assert_eq!(
-            (requests.find(&id(1)), requests.find(&id(2))),
+            (found(&requests, &id(1)), found(&requests, &id(2))),
             (Some((7, 2)), Some((8, 1)))
         );
         assert_eq!(requests.answered.len(), 2);

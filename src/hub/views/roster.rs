@@ -65,9 +65,9 @@ impl MemberRecord {
         self.rights.iter().any(|(since, _)| between.contains(since))
     }
 
-    /// What an earlier request with this id led to.
-    pub fn request(&self, request_id: &str) -> Option<RequestOutcome> {
-        self.requests.find(request_id)
+    /// What its newest requests led to.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
     }
 }
 

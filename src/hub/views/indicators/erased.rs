@@ -51,16 +51,16 @@ impl Indicators {
         let newer = newer.take_while(|newer| *newer != index).last();
         let Indicators {
             rows,
-            keys,
+            observable_keys,
             by_observable,
             ..
         } = self;
-        let hash_of = |rows: &Rows<Row>, held| keys.hash_one(rows.at(held).observable);
+        let hash_of = |rows: &Rows<Row>, held| observable_keys.hash_one(rows.at(held).observable);
         match (newer, next) {
             (Some(newer), _) => rows.at_mut(newer).next_of_observable = next,
-            (None, NO_RECORD) => by_observable.remove(keys.hash_one(observable), |held| held == index),
+            (None, NO_RECORD) => by_observable.remove(observable_keys.hash_one(observable), |held| held == index),
             (None, older) => {
-                let hash = keys.hash_one(observable);
+                let hash = observable_keys.hash_one(observable);
                 by_observable.replace(hash, older, |held| held == index, |held| hash_of(rows, held));
             }
         }
@@ -84,15 +84,15 @@ impl Indicators {
             }
             let Indicators {
                 rows,
-                keys,
+                observable_keys,
                 by_observable,
                 ..
             } = self;
             by_observable.replace(
-                keys.hash_one(observable),
+                observable_keys.hash_one(observable),
                 records[0],
                 |held| rows.at(held).observable == observable,
-                |held| keys.hash_one(rows.at(held).observable),
+                |held| observable_keys.hash_one(rows.at(held).observable),
             );
         }
     }

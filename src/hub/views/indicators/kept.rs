@@ -1,7 +1,7 @@
 //! The view of indicators in a snapshot.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use super::super::copying::Copying;
 use super::super::facets::FacetSets;
@@ -12,7 +12,7 @@ use super::super::rows::Rows;
 use super::super::snapshot::{Part, Reading, UNREADABLE};
 use super::{Indicators, Publisher, ROSTER_TOUCH};
 use crate::domain::id::MemberId;
-use crate::hub::given::{GivenKeys, GivenMap};
+use crate::hub::given::{DigestKeys, GivenKeys, GivenMap, digest_keys};
 use crate::log::Refusal;
 use crate::log::bodies::Bodies;
 
@@ -43,7 +43,7 @@ impl Indicators {
             // A file of its own.
             bodies: _,
             // Derived.
-            keys: _,
+            observable_keys: _,
             id_keys: _,
             by_id: _,
             by_observable: _,
@@ -96,8 +96,8 @@ impl Indicators {
         (rows, past, due_of): OfRecords,
         (publishers, has_networks): Rest,
     ) -> Result<Indicators, Refusal> {
-        let (keys, id_keys) = (RandomState::new(), GivenKeys::default());
-        let (by_id, by_observable) = index(&rows, &keys, &id_keys).ok_or(UNREADABLE)?;
+        let (observable_keys, id_keys) = (digest_keys(), GivenKeys::default());
+        let (by_id, by_observable) = index(&rows, &observable_keys, &id_keys).ok_or(UNREADABLE)?;
         let mut indicators = Indicators {
             facets: FacetSets::load(from)?,
             touches: from.rows(Part::Touches)?,
@@ -108,7 +108,7 @@ impl Indicators {
             rows,
             past,
             bodies,
-            keys,
+            observable_keys,
             id_keys,
             by_id,
             by_observable,
@@ -159,9 +159,9 @@ impl Indicators {
 }
 
 /// The indexes of ids and of observables, each on a thread of its own.
-fn index(rows: &Rows<Row>, keys: &RandomState, id_keys: &GivenKeys) -> Option<(Numbers, Numbers)> {
+fn index(rows: &Rows<Row>, observable_keys: &DigestKeys, id_keys: &GivenKeys) -> Option<(Numbers, Numbers)> {
     let of_id = |row: &Row| id_keys.hash_one(row.id);
-    let of_observable = |row: &Row| keys.hash_one(row.observable);
+    let of_observable = |row: &Row| observable_keys.hash_one(row.observable);
     // Of the records of one observable the newest is in the index: the one that no other goes on to.
     let mut is_older = vec![false; rows.len()];
     for row in rows.iter().filter(|row| row.next_of_observable != NO_RECORD) {
