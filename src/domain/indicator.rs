@@ -103,6 +103,7 @@ pub struct Confidence(u8);
 
 impl Confidence {
     /// Checks the range.
+    #[inline]
     pub fn new(value: u32) -> Result<Confidence, Violation> {
         match u8::try_from(value) {
             Ok(value) if value <= 100 => Ok(Confidence(value)),

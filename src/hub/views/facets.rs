@@ -120,6 +120,11 @@ impl FacetSets {
         self.postings.at_mut(number).push(touch);
     }
 
+    /// Makes room for some more touches.
+    pub fn reserve_posts(&mut self, number: FacetsNumber, count: usize) {
+        self.postings.at_mut(number).reserve(count);
+    }
+
     /// What kind of observable it is of.
     pub fn kind(&self, number: FacetsNumber) -> Kind {
         self.sets.at(number).kind
@@ -378,4 +383,4 @@ fn stated_bytes(content: &Content) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

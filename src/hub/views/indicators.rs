@@ -147,7 +147,7 @@ impl Indicators {
     /// The newest record that speaks of an observable.
     pub fn newest_of(&self, observable: ObservableId) -> Option<RecordIndex> {
         let is = |index| self.rows.at(index).observable == observable;
-        self.by_observable.find(self.observable_keys.hash_one(observable), is)
+        self.by_observable.find(hash_of(&self.observable_keys, observable), is)
     }
 
     /// A record, and older ones that speak of the same, newest first.
@@ -416,10 +416,10 @@ impl Indicators {
         let older = match observable {
             ObservableId::ERASED => None,
             _ => by_observable.replace(
-                observable_keys.hash_one(observable),
+                hash_of(observable_keys, observable),
                 index,
                 |held| rows.at(held).observable == observable,
-                |held| observable_keys.hash_one(rows.at(held).observable),
+                |held| hash_of(observable_keys, rows.at(held).observable),
             ),
         };
         rows.push(Row {
@@ -475,6 +475,11 @@ impl Indicators {
             self.due.insert((due.at, index));
         }
     }
+}
+
+/// The hash under which an observable is in its index. All sixteen bytes at once take half as long as one by one.
+fn hash_of(keys: &DigestKeys, observable: ObservableId) -> u64 {
+    keys.hash_one(observable.0.as_u128())
 }
 
 fn expiry(at: Timestamp) -> Due {

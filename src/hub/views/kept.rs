@@ -29,6 +29,7 @@ macro_rules! kept {
                 $($crate::hub::views::kept::Kept::keep($field, out);)+
             }
 
+            #[inline]
             fn take(rest: &mut &[u8]) -> Option<Self> {
                 $(let $field = $crate::hub::views::kept::Kept::take(rest)?;)+
                 Some($name { $($field),+ })
@@ -86,6 +87,7 @@ macro_rules! kept_numbers {
                 out.extend_from_slice(&self.to_le_bytes());
             }
 
+            #[inline]
             fn take(rest: &mut &[u8]) -> Option<Self> {
                 let (bytes, after) = rest.split_first_chunk()?;
                 *rest = after;
@@ -101,6 +103,7 @@ impl Kept for bool {
         u8::from(*self).keep(out);
     }
 
+    #[inline]
     fn take(rest: &mut &[u8]) -> Option<bool> {
         match u8::take(rest)? {
             0 => Some(false),
@@ -115,6 +118,7 @@ impl<const N: usize> Kept for [u8; N] {
         out.extend_from_slice(self);
     }
 
+    #[inline]
     fn take(rest: &mut &[u8]) -> Option<[u8; N]> {
         let (bytes, after) = rest.split_first_chunk()?;
         *rest = after;

@@ -9,6 +9,7 @@ mod postings;
 
 pub(super) mod at_hand;
 mod numbers;
+mod parallel;
 mod rows;
 
 pub(super) mod requests;
@@ -49,6 +50,7 @@ use erasures::{Erasures, Fault};
 use indicators::{Indicators, RecordIndex};
 use kept::Kept;
 use near::NearHashes;
+use parallel::joined;
 use recalls::Recalls;
 use records::Records;
 use roster::Roster;
@@ -272,26 +274,40 @@ impl Views {
 
     /// The views in a snapshot, with the bodies in the file `bodies_path`.
     pub fn load(from: &Reading<'_>, bodies_path: &Path, options: BodiesOptions) -> Result<Views, Refusal> {
-        let bodies = from.one(Part::Bodies, |rest| {
-            Some(Bodies::load(bodies_path, options, std::mem::take(rest)))
-        })?;
-        let bodies = bodies.ok_or(Refusal::Damaged(
-            "the file of the bodies is not the one that it speaks of",
-        ))?;
+        let (records, others) = std::thread::scope(|scope| {
+            let others = scope.spawn(|| Views::load_others(from, bodies_path, options));
+            (Records::load(from), joined(others))
+        });
+        let (bodies, of_indicators, mut views) = others?;
         let Records {
             rows,
             past,
             due,
             hashes,
             assessments,
-        } = Records::load(from)?;
-        let (of_indicators, mut views) = from.one(Part::Others, Views::take_others)?;
+        } = records?;
         views.indicators = Indicators::load(from, bodies, (rows, past, due), of_indicators)?;
         views.near = NearHashes::of(hashes);
         views.recalls = Recalls::load(from, &views.indicators)?.ok_or(UNREADABLE)?;
         views.sharing = Sharing::load(from, assessments)?;
-        views.roster.load_requests(from)?;
         Ok(views)
+    }
+
+    /// What does not need the records.
+    fn load_others(
+        from: &Reading<'_>,
+        bodies_path: &Path,
+        options: BodiesOptions,
+    ) -> Result<(Bodies, indicators::Rest, Views), Refusal> {
+        let bodies = from.one(Part::Bodies, |rest| {
+            Some(Bodies::load(bodies_path, options, std::mem::take(rest)))
+        })?;
+        let bodies = bodies.ok_or(Refusal::Damaged(
+            "the file of the bodies is not the one that it speaks of",
+        ))?;
+        let (of_indicators, mut views) = from.one(Part::Others, Views::take_others)?;
+        views.roster.load_requests(from)?;
+        Ok((bodies, of_indicators, views))
     }
 
     fn put_near(&mut self, record: RecordIndex, stored: &StoredIndicator) {

@@ -1,7 +1,12 @@
 //! Numbers: a hash index that holds nothing but the numbers of rows, four bytes and one for each. The keys lie in the rows, where they
 //! are needed anyway; whoever asks brings the comparison.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use hashbrown::HashTable;
+
+use super::parallel::{each, in_parallel, threads};
 
 /// Parts that grow each by itself. One table of ten million numbers would hash all of them again under the views' lock when it
 /// doubles, which takes a second; a part of it takes a few milliseconds, and is all that is ever held twice.
@@ -24,41 +29,93 @@ impl Default for Numbers {
     }
 }
 
-/// Hashes that are computed ahead of being put in, when an index of many is made at once.
-const AHEAD: usize = 1 << 20;
+/// When an index of many is made at once, it takes so many rounds, unless each would be of fewer numbers than [`AHEAD_MIN`]. Before a
+/// round puts its numbers in, it has them ahead of it, eight bytes each.
+const ROUNDS: usize = 8;
+
+/// Fewer are not worth a round.
+const AHEAD_MIN: usize = if cfg!(debug_assertions) { 1 << 5 } else { 1 << 20 };
+
+/// Numbers on their way into an index, each with what its place there is told by.
+pub struct Ahead {
+    parts: Vec<Vec<(u32, u32)>>,
+}
+
+impl Ahead {
+    fn with_room(count: usize) -> Ahead {
+        // Hashes spread evenly, but not exactly so, and nor do threads.
+        let each = count / PARTS * 9 / 8;
+        Ahead {
+            parts: (0..PARTS).map(|_| Vec::with_capacity(each)).collect(),
+        }
+    }
+
+    /// Adds a number.
+    pub fn push(&mut self, hash: u64, number: u32) {
+        self.parts[part(hash)].push((folded(hash), number));
+    }
+
+    fn clear(&mut self) {
+        self.parts.iter_mut().for_each(Vec::clear);
+    }
+}
+
+/// Memory for numbers that are ahead, empty; from one index to the next.
+#[derive(Default)]
+pub struct Room(Vec<Ahead>);
 
 impl Numbers {
-    /// The index of many numbers, about `count` of them, each given with its hash and none twice. It takes a part at a time: what a
-    /// part takes stays in the processor's cache meanwhile, which random places of the whole index do not.
-    pub fn of(count: usize, hashed: impl Iterator<Item = (u64, u32)>, hash_of: impl Fn(u32) -> u64) -> Numbers {
+    /// The index of those numbers, about `count` of them and none twice, that `hash` pushes for the chunks of a list. It takes a part at
+    /// a time: what a part takes stays in the processor's cache meanwhile, which random places of the whole index do not. Several
+    /// threads share the chunks, and then the parts.
+    pub fn of(
+        (count, chunks): (usize, usize),
+        room: &mut Room,
+        hash: impl Fn(usize, &mut Ahead) + Sync,
+        hash_of: impl Fn(u32) -> u64 + Sync,
+    ) -> Numbers {
         let mut parts: Box<[HashTable<u32>]> = (0..PARTS).map(|_| HashTable::with_capacity(count / PARTS)).collect();
-        let mut ahead: Vec<Vec<(u64, u32)>> = vec![Vec::new(); PARTS];
-        let mut hashed = hashed.peekable();
-        while hashed.peek().is_some() {
-            for (hash, number) in hashed.by_ref().take(AHEAD) {
-                ahead[part(hash)].push((hash, number));
-            }
-            for (part, ahead) in parts.iter_mut().zip(&mut ahead) {
-                for (hash, number) in ahead.drain(..) {
-                    part.insert_unique(hash, number, |number| hash_of(*number));
+        let rounds = count.div_ceil(AHEAD_MIN).clamp(1, ROUNDS);
+        let share = count / rounds / threads(chunks);
+        for round in 0..rounds {
+            let end = chunks * (round + 1) / rounds;
+            let turn = AtomicUsize::new(chunks * round / rounds);
+            let empty = Mutex::new(std::mem::take(&mut room.0));
+            let mut ahead = in_parallel(chunks / rounds, &|| {
+                let held = empty.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let mut ahead = held.unwrap_or_else(|| Ahead::with_room(share));
+                loop {
+                    match turn.fetch_add(1, Ordering::Relaxed) {
+                        chunk if chunk < end => hash(chunk, &mut ahead),
+                        _ => return ahead,
+                    }
                 }
-            }
+            });
+            each(parts.iter_mut().enumerate().collect(), |(place, part)| {
+                for (bits, number) in ahead.iter().flat_map(|ahead| &ahead.parts[place]) {
+                    part.insert_unique(spread(*bits), *number, |held| spread(folded(hash_of(*held))));
+                }
+            });
+            ahead.iter_mut().for_each(Ahead::clear);
+            room.0 = ahead;
         }
         Numbers { parts }
     }
 
     /// The number under `hash` for which `is` holds.
     pub fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
-        self.parts[part(hash)].find(hash, |number| is(*number)).copied()
+        let found = self.parts[part(hash)].find(spread(folded(hash)), |number| is(*number));
+        found.copied()
     }
 
     /// Adds a number that is not there; `hash_of` gives the hash of any number that is.
     pub fn insert(&mut self, hash: u64, number: u32, hash_of: impl Fn(u32) -> u64) {
         let part = &mut self.parts[part(hash)];
+        let hash_of = |number: &u32| spread(folded(hash_of(*number)));
         if part.len() == part.capacity() && part.len() < GROWN_FOURFOLD_MAX {
-            part.reserve(3 * part.len(), |number| hash_of(*number));
+            part.reserve(3 * part.len(), hash_of);
         }
-        part.insert_unique(hash, number, |number| hash_of(*number));
+        part.insert_unique(spread(folded(hash)), number, hash_of);
     }
 
     /// Puts a number in the place of the one for which `is` holds, and gives that one; adds it where there is none.
@@ -69,7 +126,7 @@ impl Numbers {
         is: impl Fn(u32) -> bool,
         hash_of: impl Fn(u32) -> u64,
     ) -> Option<u32> {
-        match self.parts[part(hash)].find_mut(hash, |held| is(*held)) {
+        match self.parts[part(hash)].find_mut(spread(folded(hash)), |held| is(*held)) {
             Some(held) => Some(std::mem::replace(held, number)),
             None => {
                 self.insert(hash, number, hash_of);
@@ -80,15 +137,26 @@ impl Numbers {
 
     /// Takes out the number for which `is` holds.
     pub fn remove(&mut self, hash: u64, is: impl Fn(u32) -> bool) {
-        if let Ok(held) = self.parts[part(hash)].find_entry(hash, |held| is(*held)) {
+        if let Ok(held) = self.parts[part(hash)].find_entry(spread(folded(hash)), |held| is(*held)) {
             held.remove();
         }
     }
 }
 
-/// Bits that the table itself uses least: it takes its tag from the top and its place from the bottom.
+/// The part that a hash belongs to, told by other bits than those that [`folded`] keeps.
 fn part(hash: u64) -> usize {
     (hash >> 40) as usize % PARTS
+}
+
+/// What is used of a hash within its part. A part of as many numbers as there can be has 2^25 places, and the table tells those of one
+/// place apart by seven bits more.
+fn folded(hash: u64) -> u32 {
+    hash as u32
+}
+
+/// The hash that the table is given: it takes its tag from the top and its place from the bottom.
+fn spread(folded: u32) -> u64 {
+    u64::from(folded) << 32 | u64::from(folded)
 }
 
 #[cfg(test)]

@@ -7,6 +7,14 @@ use std::ops::Range;
 pub struct Postings(Vec<u32>);
 
 impl Postings {
+    /// Makes room for some more at once.
+    pub fn reserve(&mut self, count: usize) {
+        if self.0.len() + count > self.0.capacity() {
+            // No less than a list grows by itself, or a long one would be moved again and again.
+            self.0.reserve_exact(count.max(self.0.len() / 4));
+        }
+    }
+
     /// Adds a touch, which is newer than all others.
     pub fn push(&mut self, touch: u32) {
         // Grows by a quarter: a `Vec` by itself would double, and most lists would lie half empty.

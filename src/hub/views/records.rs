@@ -117,6 +117,13 @@ fn take_chunk(first: usize, rest: &mut &[u8]) -> Option<(Vec<Row>, Few)> {
         if rows.len() == CHUNK_ROWS {
             return None;
         }
+        let row = Row::take(rest)?;
+        if let (false, Some((0, after))) = (row.current.marks.has_older(), rest.split_first()) {
+            // Most have nothing besides, and need not be taken apart.
+            *rest = after;
+            rows.push(row);
+            continue;
+        }
         let index = (first + rows.len()) as RecordIndex;
         let One {
             row,
@@ -124,7 +131,7 @@ fn take_chunk(first: usize, rest: &mut &[u8]) -> Option<(Vec<Row>, Few)> {
             due,
             hash,
             assessments,
-        } = One::take(rest)?;
+        } = One::of(row, rest)?;
         rows.push(row);
         few.past.extend(past.map(|past| (index, past)));
         few.due.extend(due.map(|due| (index, due)));
@@ -138,20 +145,20 @@ fn take_chunk(first: usize, rest: &mut &[u8]) -> Option<(Vec<Row>, Few)> {
 fn take_changes(rest: &mut &[u8]) -> Option<Vec<(RecordIndex, One)>> {
     let mut changes = Vec::new();
     while !rest.is_empty() {
-        changes.push((Kept::take(rest)?, One::take(rest)?));
+        changes.push((Kept::take(rest)?, One::of(Row::take(rest)?, rest)?));
     }
     Some(changes)
 }
 
 impl One {
-    fn take(rest: &mut &[u8]) -> Option<One> {
+    /// The record of a row, with what follows that.
+    fn of(row: Row, rest: &mut &[u8]) -> Option<One> {
         fn taken<T: Kept>(is_there: bool, rest: &mut &[u8]) -> Option<Option<T>> {
             match is_there {
                 true => T::take(rest).map(Some),
                 false => Some(None),
             }
         }
-        let row = Row::take(rest)?;
         let past = taken(row.current.marks.has_older(), rest)?;
         let flags = u8::take(rest)?;
         Some(One {

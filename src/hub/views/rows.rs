@@ -1,6 +1,8 @@
 //! Rows: a list that grows to millions of elements without ever being moved as a whole. A `Vec` that doubles would hold its elements
 //! twice while it moves them, and up to half of it would lie empty afterwards; at ten million indicators both show.
 
+use super::numbers::{Ahead, Numbers, Room};
+
 /// Elements of one chunk. Where assertions are on, as in all tests, chunks are small, so that a small hub has several.
 pub const CHUNK_ROWS: usize = if cfg!(debug_assertions) { 1 << 4 } else { 1 << 14 };
 
@@ -29,6 +31,33 @@ impl<T> Rows<T> {
         self.chunks.get(number).map(Vec::as_slice)
     }
 
+    /// The index of those, about `count`, for which `hash` gives any; `hash_of` gives the same for those.
+    pub fn index(
+        &self,
+        count: usize,
+        room: &mut Room,
+        hash: impl Fn(u32, &T) -> Option<u64> + Sync,
+        hash_of: impl Fn(&T) -> u64 + Sync,
+    ) -> Numbers
+    where
+        T: Sync,
+    {
+        let hash = |number: usize, ahead: &mut Ahead| {
+            let first = (number * CHUNK_ROWS) as u32;
+            for (place, row) in (first..).zip(&self.chunks[number]) {
+                if let Some(hash) = hash(place, row) {
+                    ahead.push(hash, place);
+                }
+            }
+        };
+        Numbers::of((count, self.chunks.len()), room, hash, |place| hash_of(self.at(place)))
+    }
+
+    /// All chunks, in order.
+    pub fn chunks(&self) -> impl Iterator<Item = &[T]> {
+        self.chunks.iter().map(Vec::as_slice)
+    }
+
     /// The list of which these are the chunks; none where they are of other sizes.
     pub fn of_chunks(mut chunks: Vec<Vec<T>>) -> Option<Rows<T>> {
         if let Some((last, full)) = chunks.split_last_mut() {
@@ -40,11 +69,6 @@ impl<T> Rows<T> {
             }
         }
         Some(Rows { chunks })
-    }
-
-    /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
     }
 
     /// All of them in one list.
@@ -69,6 +93,13 @@ impl<T> Rows<T> {
     /// The one at a place, which must have come from [`Rows::push`].
     pub fn at(&self, place: u32) -> &T {
         &self.chunks[place as usize / CHUNK_ROWS][place as usize % CHUNK_ROWS]
+    }
+
+    /// The one at a place, if there is one.
+    pub fn get(&self, place: u32) -> Option<&T> {
+        self.chunks
+            .get(place as usize / CHUNK_ROWS)?
+            .get(place as usize % CHUNK_ROWS)
     }
 
     /// The one at a place, to be changed.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::log::{DiskError, Durability, Refusal, Snapshot, SnapshotWriter};
 
 use super::kept::{Kept, whole};
+use super::parallel::in_parallel;
 use super::rows::{CHUNK_ROWS, Rows};
 
 /// The version of the views: a digest of all sources that decide what a log is folded into. A change of the fold makes other views of
@@ -15,9 +16,6 @@ pub const VERSION: u64 = match u64::from_str_radix(env!("CLEARINGHOUSE_VIEWS"), 
     Ok(version) => version,
     Err(_) => panic!("the digest is a number"),
 };
-
-/// Threads that read.
-const READERS_MAX: usize = 4;
 
 /// What a section holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -179,19 +177,4 @@ fn take_chunk<T: Kept>(rest: &mut &[u8]) -> Option<Vec<T>> {
         chunk.push(T::take(rest)?);
     }
     Some(chunk)
-}
-
-/// What each of some threads comes to; one is the caller's own.
-fn in_parallel<T: Send>(pieces: usize, work: &(impl Fn() -> T + Sync)) -> Vec<T> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let others = threads.min(READERS_MAX).min(pieces).saturating_sub(1);
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
-        let mut done = vec![work()];
-        done.extend(others.into_iter().map(|other| match other.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }));
-        done
-    })
 }

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::super::copying::Copying;
 use super::super::kept::kept;
-use super::super::numbers::Numbers;
+use super::super::numbers::{Numbers, Room};
 use super::super::postings::Postings;
 use super::super::rows::Rows;
 use super::super::snapshot::{Part, Reading};
@@ -79,7 +79,6 @@ impl FacetSets {
     }
 }
 
-fn index<T>(rows: &Rows<T>, hash: impl Fn(&T) -> u64) -> Numbers {
-    let hashed = rows.iter().map(&hash).zip(0..);
-    Numbers::of(rows.len(), hashed, |number| hash(rows.at(number)))
+fn index<T: Sync>(rows: &Rows<T>, hash: impl Fn(&T) -> u64 + Sync) -> Numbers {
+    rows.index(rows.len(), &mut Room::default(), |_, row| Some(hash(row)), &hash)
 }

@@ -48,7 +48,7 @@ fn text<const BYTES_MAX: usize>(words: &str) -> Text<BYTES_MAX> {
     Text::parse("text", words).unwrap()
 }
 
-fn indicator(random: &mut StdRng, number: u128) -> Indicator {
+pub(in crate::hub::views) fn indicator(random: &mut StdRng, number: u128) -> Indicator {
     let (publisher, publisher_kind) = *PUBLISHERS.choose(random).unwrap();
     let (kind, value) = *VALUES.choose(random).unwrap();
     let (ttps, tags, events) = (some(random, &TTPS), some(random, &WORDS), some(random, &WORDS));

@@ -1,11 +1,10 @@
 //! The view of indicators where entries are erased: one that was folded before and one that is folded after come to the same.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 
 use super::super::record::{BodySize, NO_RECORD, RecordIndex, Row};
 use super::super::rows::Rows;
-use super::Indicators;
+use super::{Indicators, hash_of};
 use crate::domain::id::ObservableId;
 use crate::log::bodies::BodyNumber;
 
@@ -55,13 +54,13 @@ impl Indicators {
             by_observable,
             ..
         } = self;
-        let hash_of = |rows: &Rows<Row>, held| observable_keys.hash_one(rows.at(held).observable);
+        let hash_at = |rows: &Rows<Row>, held| hash_of(observable_keys, rows.at(held).observable);
         match (newer, next) {
             (Some(newer), _) => rows.at_mut(newer).next_of_observable = next,
-            (None, NO_RECORD) => by_observable.remove(observable_keys.hash_one(observable), |held| held == index),
+            (None, NO_RECORD) => by_observable.remove(hash_of(observable_keys, observable), |held| held == index),
             (None, older) => {
-                let hash = observable_keys.hash_one(observable);
-                by_observable.replace(hash, older, |held| held == index, |held| hash_of(rows, held));
+                let hash = hash_of(observable_keys, observable);
+                by_observable.replace(hash, older, |held| held == index, |held| hash_at(rows, held));
             }
         }
         let row = rows.at_mut(index);
@@ -89,10 +88,10 @@ impl Indicators {
                 ..
             } = self;
             by_observable.replace(
-                observable_keys.hash_one(observable),
+                hash_of(observable_keys, observable),
                 records[0],
                 |held| rows.at(held).observable == observable,
-                |held| observable_keys.hash_one(rows.at(held).observable),
+                |held| hash_of(observable_keys, rows.at(held).observable),
             );
         }
     }

@@ -25,6 +25,7 @@ macro_rules! kept_newtypes {
                 $crate::hub::views::kept::Kept::keep(inner, out);
             }
 
+            #[inline]
             fn take(rest: &mut &[u8]) -> Option<Self> {
                 $crate::hub::views::kept::Kept::take(rest).map($name)
             }
@@ -105,6 +106,7 @@ impl Kept for Uuid {
         self.as_bytes().keep(out);
     }
 
+    #[inline]
     fn take(rest: &mut &[u8]) -> Option<Uuid> {
         Kept::take(rest).map(Uuid::from_bytes)
     }
@@ -129,6 +131,7 @@ impl Kept for Confidence {
         self.value().keep(out);
     }
 
+    #[inline]
     fn take(rest: &mut &[u8]) -> Option<Confidence> {
         Confidence::new(u8::take(rest)?.into()).ok()
     }
