@@ -22,10 +22,42 @@ const DRAFT: u32 = 2;
 pub struct Drafts {
     /// Of the item at hand.
     request_id: String,
-    /// The report's fields of the item at hand.
+    /// The report's fields of the item at hand, while they are not those of the last one.
+    stated: Stated,
+    /// How much of the last one's the item at hand repeated, before it said something else.
+    repeated: usize,
+    /// Whether it has said nothing else.
+    is_repeating: bool,
+    /// The fields of the last item that had good ones, and what they say.
+    last: Option<(Stated, Arc<Report>)>,
+}
+
+/// Fields of a report as they lie in a draft, without what lies between them.
+#[derive(Clone, Default)]
+struct Stated {
     fields: Vec<u8>,
-    /// Those of the last item that had good ones, and what they say.
-    last: Option<(Vec<u8>, Arc<Report>)>,
+    /// Where runs of fields end that lie side by side. In the next draft each is most often there as a whole.
+    run_ends: Vec<usize>,
+}
+
+impl Stated {
+    fn clear(&mut self) {
+        self.fields.clear();
+        self.run_ends.clear();
+    }
+
+    fn end_run(&mut self) {
+        let end = self.fields.len();
+        if end > self.run_ends.last().copied().unwrap_or_default() {
+            self.run_ends.push(end);
+        }
+    }
+
+    /// The run that begins at a place.
+    fn run_from(&self, place: usize) -> &[u8] {
+        let end = self.run_ends.iter().find(|end| **end > place);
+        end.map_or(&[], |end| &self.fields[place..*end])
+    }
 }
 
 impl Drafts {
@@ -36,12 +68,14 @@ impl Drafts {
         check_request_id(&self.request_id)?;
         let draft = draft.ok_or_else(|| Violation::new("draft", "must be given"))?;
         let report = match &self.last {
-            Some((fields, report)) if *fields == self.fields => report.clone(),
+            Some((last, report)) if self.is_repeating && self.repeated == last.fields.len() => report.clone(),
             _ => {
-                let stated = wire::IndicatorDraft::decode(&*self.fields).map_err(undecodable)?;
+                self.say_else();
+                let stated = wire::IndicatorDraft::decode(&*self.stated.fields).map_err(undecodable)?;
                 let report = convert::report(&stated).map_err(|violation| violation.within("draft"))?;
                 let report = Arc::new(report);
-                self.last = Some((self.fields.clone(), report.clone()));
+                self.stated.end_run();
+                self.last = Some((self.stated.clone(), report.clone()));
                 report
             }
         };
@@ -52,9 +86,10 @@ impl Drafts {
         })
     }
 
-    /// The draft comes without its report's fields, which are in `fields` then.
+    /// The draft comes without its report's fields: see [`Drafts::stated`].
     fn take_apart(&mut self, mut rest: &[u8]) -> Result<Option<wire::IndicatorDraft>, DecodeError> {
-        self.fields.clear();
+        self.stated.clear();
+        (self.repeated, self.is_repeating) = (0, true);
         self.request_id.clear();
         let mut draft = None;
         while rest.has_remaining() {
@@ -79,18 +114,44 @@ impl Drafts {
         while rest.has_remaining() {
             let mut after_key = rest;
             let (tag, wire_type) = decode_key(&mut after_key)?;
-            if is_of_report(tag) {
-                let field = skipped(&mut rest, |rest| {
-                    *rest = after_key;
-                    skip_field(wire_type, tag, rest, DecodeContext::default())
-                })?;
-                self.fields.extend_from_slice(field);
-            } else {
+            if !is_of_report(tag) {
+                self.stated.end_run();
                 rest = after_key;
                 draft.merge_field(tag, wire_type, &mut rest, DecodeContext::default())?;
+                continue;
             }
+            if let Some(after) = self.repeats(rest) {
+                rest = after;
+                continue;
+            }
+            self.say_else();
+            let field = skipped(&mut rest, |rest| {
+                *rest = after_key;
+                skip_field(wire_type, tag, rest, DecodeContext::default())
+            })?;
+            self.stated.fields.extend_from_slice(field);
         }
         Ok(())
+    }
+
+    /// What follows the next run of the last item's fields, where a draft goes on with it.
+    fn repeats<'a>(&mut self, rest: &'a [u8]) -> Option<&'a [u8]> {
+        let (last, _) = self.last.as_ref().filter(|_| self.is_repeating)?;
+        let run = last.run_from(self.repeated);
+        let after = rest.strip_prefix(run).filter(|_| !run.is_empty())?;
+        self.repeated += run.len();
+        Some(after)
+    }
+
+    /// Takes over what the item at hand repeated, for it says something else than the last one.
+    fn say_else(&mut self) {
+        if std::mem::take(&mut self.is_repeating)
+            && let Some((last, _)) = &self.last
+        {
+            self.stated.fields.extend_from_slice(&last.fields[..self.repeated]);
+            let ends = last.run_ends.iter().take_while(|end| **end <= self.repeated);
+            self.stated.run_ends.extend(ends);
+        }
     }
 }
 
@@ -216,12 +277,28 @@ mod tests {
     }
 
     #[test]
-    fn items_of_one_report_share_it() {
+    fn items_of_one_report_share_it_whatever_they_say_between() {
         let mut drafts = Drafts::default();
-        let mut other = full();
-        other.raw = "other.example.com".into();
-        let [one, two] = [full(), other].map(|draft| drafts.item(&encoded(draft)).unwrap().content);
-        assert!(Arc::ptr_eq(&one.report, &two.report));
+        let mut report_of = |draft| drafts.item(&encoded(draft)).unwrap().content.report;
+        let other = |change: fn(&mut wire::IndicatorDraft)| {
+            let mut draft = full();
+            change(&mut draft);
+            draft
+        };
+        let report = report_of(full());
+        let of_it: [fn(&mut wire::IndicatorDraft); 3] = [
+            |draft| draft.raw = "other.example.com".into(),
+            |draft| (draft.first_seen, draft.last_seen) = (None, None),
+            |draft| draft.note.clear(),
+        ];
+        for change in of_it {
+            assert!(Arc::ptr_eq(&report_of(other(change)), &report));
+        }
+        let change: fn(&mut wire::IndicatorDraft) = |draft| draft.tags.push("more".into());
+        let changed = report_of(other(change));
+        assert!(!Arc::ptr_eq(&changed, &report));
+        assert!(Arc::ptr_eq(&report_of(other(change)), &changed));
+        assert_eq!(report_of(full()), report);
     }
 
     #[test]
