@@ -33,8 +33,8 @@ impl Default for Numbers {
 /// round puts its numbers in, it has them ahead of it, eight bytes each.
 const ROUNDS: usize = 8;
 
-/// Fewer are not worth a round.
-const AHEAD_MIN: usize = if cfg!(debug_assertions) { 1 << 5 } else { 1 << 20 };
+/// Fewer are not worth a round, nor a thread.
+const AHEAD_MIN: usize = if cfg!(debug_assertions) { 1 << 8 } else { 1 << 20 };
 
 /// Numbers on their way into an index, each with what its place there is told by.
 pub struct Ahead {
@@ -76,12 +76,14 @@ impl Numbers {
     ) -> Numbers {
         let mut parts: Box<[HashTable<u32>]> = (0..PARTS).map(|_| HashTable::with_capacity(count / PARTS)).collect();
         let rounds = count.div_ceil(AHEAD_MIN).clamp(1, ROUNDS);
-        let share = count / rounds / threads(chunks);
+        let is_many = count >= AHEAD_MIN;
+        let shares = if is_many { chunks / rounds } else { 1 };
+        let share = count / rounds / threads(shares);
         for round in 0..rounds {
             let end = chunks * (round + 1) / rounds;
             let turn = AtomicUsize::new(chunks * round / rounds);
             let empty = Mutex::new(std::mem::take(&mut room.0));
-            let mut ahead = in_parallel(chunks / rounds, &|| {
+            let mut ahead = in_parallel(shares, &|| {
                 let held = empty.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let mut ahead = held.unwrap_or_else(|| Ahead::with_room(share));
                 loop {
@@ -91,11 +93,16 @@ impl Numbers {
                     }
                 }
             });
-            each(parts.iter_mut().enumerate().collect(), |(place, part)| {
+            let fill = |(place, part): (usize, &mut HashTable<u32>)| {
                 for (bits, number) in ahead.iter().flat_map(|ahead| &ahead.parts[place]) {
                     part.insert_unique(spread(*bits), *number, |held| spread(folded(hash_of(*held))));
                 }
-            });
+            };
+            let numbered = parts.iter_mut().enumerate();
+            match is_many {
+                true => _ = each(numbered.collect(), fill),
+                false => numbered.for_each(fill),
+            }
             ahead.iter_mut().for_each(Ahead::clear);
             room.0 = ahead;
         }
