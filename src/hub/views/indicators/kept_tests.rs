@@ -66,7 +66,7 @@ fn stopped_and_loaded(views: &mut Views, dir: &std::path::Path) -> Views {
     let log = Log::create(&dir.join("log"), Options::default()).unwrap();
     let (path, bodies_path) = (dir.join("snapshot"), dir.join("bodies"));
     assert!(views.indicators.bodies_mut().close());
-    let mut sections = Sections::new(SnapshotWriter::create(&path, Durability::SkipSync).unwrap());
+    let mut sections = Sections::new(SnapshotWriter::create(&path, Durability::Full).unwrap());
     let mut copying = Copying::default();
     while !views.copy(&mut copying) {
         copying
