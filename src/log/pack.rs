@@ -79,7 +79,7 @@ impl Pack {
             .entries
             .iter()
             .fold(*chain, |chain, entry| chain_after(&chain, &entry.leaf()));
-        writer.push(batch.first, &batch.encode_dense())?;
+        writer.push(batch.first, batch.encode_dense())?;
         self.first = batch.end();
         self.cost_bytes = 0;
         Ok(())

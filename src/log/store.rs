@@ -307,15 +307,10 @@ impl Iterator for Scan<'_> {
     }
 }
 
-/// Bytes of values after which a store that is written in one go is synced. All at once would hold the disk for so long that appends
-/// to the journal wait a tenth of a second behind it.
-const SYNC_BYTES: usize = 4 << 20;
-
 /// Writes a store that will never grow again.
 pub(super) struct SealedWriter {
     dir: PathBuf,
     store: Store,
-    unsynced_bytes: usize,
 }
 
 impl SealedWriter {
@@ -324,26 +319,18 @@ impl SealedWriter {
         Ok(SealedWriter {
             dir: dir.to_path_buf(),
             store: Store::open(dir)?,
-            unsynced_bytes: 0,
         })
     }
 
     /// Add a value; positions ascend.
-    pub(super) fn push(&mut self, first: Seq, value: &[u8]) -> Result<(), StoreError> {
-        self.store.insert(first, value)?;
-        self.unsynced_bytes += value.len();
-        if self.unsynced_bytes >= SYNC_BYTES {
-            self.store.flush()?;
-            self.store.sync()?;
-            self.unsynced_bytes = 0;
-        }
-        Ok(())
+    pub(super) fn push(&mut self, first: Seq, value: Vec<u8>) -> Result<(), StoreError> {
+        self.store.insert(first, &value)
     }
 
     /// Write everything out and settle it: a store's first reopening completes its last segment and writes a snapshot,
     /// and from then on opening it changes no byte, so that digests taken now hold for ever.
     pub(super) fn finish(self) -> Result<(), StoreError> {
-        let SealedWriter { dir, store, .. } = self;
+        let SealedWriter { dir, store } = self;
         store.flush()?;
         drop(store);
         drop(Store::open(&dir)?);
