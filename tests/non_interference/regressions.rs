@@ -237,8 +237,12 @@ impl Pair {
 
     /// So many indicators of one value, a campaign each.
     fn publish(&self, count: usize, rules: &Rules, campaigns: &str) -> Vec<IndicatorId> {
+        self.publish_of("example.com", count, rules, campaigns)
+    }
+
+    fn publish_of(&self, value: &str, count: usize, rules: &Rules, campaigns: &str) -> Vec<IndicatorId> {
         let item = |number| {
-            let mut content = drafts::content("example.com", rules.clone().handling().expect("handling that holds"));
+            let mut content = drafts::content(value, rules.clone().handling().expect("handling that holds"));
             content.campaign = drafts::text(&format!("{campaigns} {number}"));
             Ok::<Item, clearinghouse::domain::violation::Violation>(drafts::item(content))
         };
@@ -413,7 +417,7 @@ fn the_limit_of_subscriptions_does_not_tell_what_happened_in_secret() {
                 return (count, refused);
             }
             if happens_in_secret {
-                pair.publish(1, &pair.secretly(), &format!("secret {count}"));
+                pair.publish_of(&format!("host-{count}.example.com"), 1, &pair.secretly(), "secret");
             }
             wait(hub.drop_subscription(&pair.observer, pair.observer.agent.clone(), name)).expect("it is dropped");
         }
