@@ -63,7 +63,8 @@ fn power_cut_without_syncs_loses_acknowledged_entries() {
         lost += usize::from(found < acknowledged);
     }
     println!("without syncs, {lost} of {cuts} power cuts lost acknowledged entries");
-    assert_eq!(lost, cuts, "the harness does not notice missing syncs");
+    // What the system wrote by itself before a cut is chance: on a slow machine that may be all.
+    assert!(2 * lost > cuts, "the harness does not notice missing syncs");
 }
 
 #[test]
