@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod id;
+pub mod sha256;
 pub mod violation;
 
 pub mod observable;

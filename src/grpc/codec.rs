@@ -4,7 +4,8 @@
 use std::marker::PhantomData;
 
 use prost::Message;
-use tonic::codec::{BufferSettings, Codec};
+use tonic::Status;
+use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
 use tonic_prost::ProstCodec;
 
 /// What a buffer begins with: a publication of one indicator, or a look-up of one value.
@@ -22,6 +23,26 @@ impl<T, U> Default for SmallBuffers<T, U> {
     }
 }
 
+/// Makes room for the whole of a message before it is written, piece by piece: a buffer that grows by doubling is copied each time.
+pub struct RoomFirst<T>(PhantomData<T>);
+
+impl<T: Message> Encoder for RoomFirst<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, message: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.reserve(message.encoded_len());
+        // It asks for the length once more, and finds room.
+        message
+            .encode(buffer)
+            .map_err(|error| Status::internal(error.to_string()))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        settings()
+    }
+}
+
 fn settings() -> BufferSettings {
     BufferSettings::new(BUFFER_BYTES, TOGETHER_BYTES)
 }
@@ -33,11 +54,11 @@ where
 {
     type Encode = T;
     type Decode = U;
-    type Encoder = <ProstCodec<T, U> as Codec>::Encoder;
+    type Encoder = RoomFirst<T>;
     type Decoder = <ProstCodec<T, U> as Codec>::Decoder;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<T, U>::raw_encoder(settings())
+        RoomFirst(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {

@@ -9,8 +9,13 @@ use prost::encoding::{DecodeContext, WireType, encode_key, encode_varint, encode
 #[derive(Clone, Debug, Default)]
 pub struct Encoded {
     bytes: Vec<u8>,
+    /// Whether fields that lie elsewhere are copied as they are added.
+    is_one_piece: bool,
+    /// Those that are not, each with its place among the bytes.
+    shared: Vec<(usize, Bytes)>,
+    shared_bytes: usize,
     /// Fields that follow.
-    shared: Bytes,
+    ending: Bytes,
 }
 
 impl Encoded {
@@ -18,21 +23,39 @@ impl Encoded {
     pub fn with_capacity(bytes: usize) -> Encoded {
         Encoded {
             bytes: Vec::with_capacity(bytes),
-            shared: Bytes::new(),
+            is_one_piece: true,
+            ..Encoded::default()
+        }
+    }
+
+    /// The same of one that is sent once: what others have as well is copied then, and not before. The room is for the rest.
+    pub fn of_pieces(bytes: usize) -> Encoded {
+        Encoded {
+            is_one_piece: false,
+            ..Encoded::with_capacity(bytes)
         }
     }
 
     /// A message that ends with encoded fields which others send as well. They are not copied until it is sent.
-    pub fn ending_with(shared: Bytes) -> Encoded {
+    pub fn ending_with(ending: Bytes) -> Encoded {
         Encoded {
-            bytes: Vec::new(),
-            shared,
+            ending,
+            ..Encoded::default()
         }
     }
 
     /// Adds encoded fields as they lie.
     pub fn push(&mut self, fields: &[u8]) {
         self.bytes.extend_from_slice(fields);
+    }
+
+    /// The same of fields that others have as well.
+    pub fn push_shared(&mut self, fields: &Bytes) {
+        if self.is_one_piece {
+            return self.push(fields);
+        }
+        self.shared_bytes += fields.len();
+        self.shared.push((self.bytes.len(), fields.clone()));
     }
 
     /// Adds the fields of `message`, which must be a message of the same type, with the fields that are set here left empty.
@@ -80,34 +103,47 @@ impl Encoded {
         let (at, room) = (self.bytes.len(), encoded_len_varint(bytes as u64));
         let start = at + room;
         self.bytes.resize(start, 0);
+        let (shared_before, shared_bytes) = (self.shared.len(), self.shared_bytes);
         write(self);
-        let length = self.bytes.len() - start;
+        let own = self.bytes.len() - start;
+        let length = own + self.shared_bytes - shared_bytes;
         let needed = encoded_len_varint(length as u64);
         if needed != room {
-            self.bytes.resize((at + needed + length).max(self.bytes.len()), 0);
-            self.bytes.copy_within(start..start + length, at + needed);
-            self.bytes.truncate(at + needed + length);
+            self.bytes.resize((at + needed + own).max(self.bytes.len()), 0);
+            self.bytes.copy_within(start..start + own, at + needed);
+            self.bytes.truncate(at + needed + own);
+            for (place, _) in &mut self.shared[shared_before..] {
+                *place = *place - room + needed;
+            }
         }
         encode_varint(length as u64, &mut &mut self.bytes[at..at + needed]);
     }
 
     /// Encoded length so far, in bytes.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len() + self.shared.len()
+        self.bytes.len() + self.shared_bytes + self.ending.len()
     }
 
     /// The fields in one piece.
     pub fn into_bytes(mut self) -> Bytes {
-        self.bytes.extend_from_slice(&self.shared);
-        self.bytes.into()
+        if self.shared.is_empty() {
+            self.bytes.extend_from_slice(&self.ending);
+            return self.bytes.into();
+        }
+        prost::Message::encode_to_vec(&self).into()
     }
 }
 
 impl prost::Message for Encoded {
     fn encode_raw(&self, buffer: &mut impl BufMut) {
-        // What is long comes last: a buffer that has grown for it would grow once more for what followed.
-        buffer.put_slice(&self.bytes);
-        buffer.put_slice(&self.shared);
+        let mut from = 0;
+        for (place, fields) in &self.shared {
+            buffer.put_slice(&self.bytes[from..*place]);
+            buffer.put_slice(fields);
+            from = *place;
+        }
+        buffer.put_slice(&self.bytes[from..]);
+        buffer.put_slice(&self.ending);
     }
 
     fn encoded_len(&self) -> usize {
@@ -164,8 +200,19 @@ mod tests {
             assert_eq!(encoded.byte_len(), expected.len());
             for about in [0, 127, 128, length, 1 << 14, 1 << 21] {
                 let mut encoded = Encoded::ending_with(Bytes::from_static(b"more"));
+                encoded.push_shared(&Bytes::from_static(b"first"));
                 encoded.push_long_field(9, about, write);
-                let expected = [&expected[..], b"more"].concat();
+                // The same, of which all but the first field lies elsewhere, in two pieces.
+                encoded.push_long_field(9, about, |member| {
+                    let mut fields = Encoded::default();
+                    write(&mut fields);
+                    let fields = fields.into_bytes();
+                    let name_at = 2 + 36 + (fields.len() - 2 - 36).min(3);
+                    member.push(&fields[..2 + 36]);
+                    member.push_shared(&fields.slice(2 + 36..name_at));
+                    member.push_shared(&fields.slice(name_at..));
+                });
+                let expected = [b"first", &expected[..], &expected[..], b"more"].concat();
                 assert_eq!(encoded.encode_to_vec(), expected, "{length} of about {about}");
                 assert_eq!(encoded.byte_len(), expected.len());
                 assert_eq!(encoded.into_bytes(), expected);

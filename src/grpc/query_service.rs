@@ -77,9 +77,9 @@ impl QueryService for Service {
             .lookup_within(&caller, &observables, reach)
             .await
             .map_err(status::from_hub)?;
-        let found = matches.iter().flat_map(|matches| &matches.found);
-        let found_bytes = convert::indicators_bytes(found.map(|(_, release)| release));
-        let mut response = Encoded::with_capacity(values.len() * RESULT_BYTES_MOST + found_bytes);
+        let found: usize = matches.iter().map(|matches| matches.found.len()).sum();
+        let more_bytes = values.len() * RESULT_BYTES_MOST + found * convert::INDICATOR_BYTES_MORE;
+        let mut response = Encoded::of_pieces(more_bytes);
         let mut reasons = reasons.into_iter();
         for ((raw, observable), matches) in values.iter().zip(&observables).zip(&matches) {
             let understood = observable.as_ref().ok_or_else(|| reasons.next().unwrap_or_default());
@@ -122,7 +122,7 @@ impl QueryService for Service {
             .search(&caller, &filter, page_items, token.as_deref())
             .await
             .map_err(status::from_hub)?;
-        let mut response = Encoded::with_capacity(convert::indicators_bytes(&page.releases));
+        let mut response = Encoded::of_pieces(page.releases.len() * convert::INDICATOR_BYTES_MORE);
         for release in &page.releases {
             let bytes = convert::indicator_bytes(release);
             response.push_long_field(INDICATORS, bytes, |indicator| convert::indicator(release, indicator));

@@ -1,9 +1,8 @@
 //! Digests: the sum that a subscriber's mirror must have. Order-independent, so it can be kept up to date by adding what comes
 //! and subtracting what goes.
 
-use sha2::{Digest as _, Sha256};
-
 use crate::domain::id::IndicatorId;
+use crate::domain::sha256::sha256_of_short;
 
 /// Count and sum (modulo 2^128) over a set of indicators in certain revisions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -34,6 +33,6 @@ fn term(id: IndicatorId, revision: u32) -> u128 {
     id.0.hyphenated().encode_lower(&mut text);
     text[36..].copy_from_slice(&revision.to_be_bytes());
     let mut head = [0; 16];
-    head.copy_from_slice(&Sha256::digest(text)[..16]);
+    head.copy_from_slice(&sha256_of_short(&text)[..16]);
     u128::from_le_bytes(head)
 }

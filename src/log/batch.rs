@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::fields::Fields;
 use super::merkle::{self, Hash};
 use crate::domain::id::Seq;
+use crate::domain::sha256::sha256_of_short;
 
 /// The most bytes one entry may have. Far above any indicator, far below what sled would move to a blob file.
 pub const ENTRY_BYTES_MAX: usize = 128 * 1024;
@@ -86,7 +87,7 @@ pub(super) fn chain_after(before: &Hash, leaf: &Hash) -> Hash {
     let mut bytes = [0x02; 65];
     bytes[1..33].copy_from_slice(before);
     bytes[33..].copy_from_slice(leaf);
-    Sha256::digest(bytes).into()
+    sha256_of_short(&bytes)
 }
 
 /// Consecutive entries that are stored as one sled value.

@@ -5,16 +5,26 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::domain::sha256::sha256_of_short;
+
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
 
 /// The hash of a leaf's content: `SHA-256(0x00 ‖ content)`.
 pub fn leaf_hash(content: &[u8]) -> Hash {
-    Sha256::new()
-        .chain_update([0x00])
-        .chain_update(content)
-        .finalize()
-        .into()
+    match <&Hash>::try_from(content) {
+        // All that the log has.
+        Ok(commitment) => {
+            let mut bytes = [0x00; 33];
+            bytes[1..].copy_from_slice(commitment);
+            sha256_of_short(&bytes)
+        }
+        Err(_) => Sha256::new()
+            .chain_update([0x00])
+            .chain_update(content)
+            .finalize()
+            .into(),
+    }
 }
 
 /// The hash of an inner node: `SHA-256(0x01 ‖ left ‖ right)`.
@@ -22,7 +32,7 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     let mut bytes = [0x01; 65];
     bytes[1..33].copy_from_slice(left);
     bytes[33..].copy_from_slice(right);
-    Sha256::digest(bytes).into()
+    sha256_of_short(&bytes)
 }
 
 /// The root of the tree without leaves: the hash of the empty string.

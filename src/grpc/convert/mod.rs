@@ -16,8 +16,8 @@ pub use draft::{assessment_draft, content, draft, filter, report};
 pub use membership::{asked, member_event, pending};
 pub use recall::{recall, subscription};
 pub use reply::{
-    agent, assessment, campaign, corroboration, digest, disclosure, disclosure_count, distance, group, indicator,
-    indicator_bytes, indicators_bytes, member, outcome, relation, removal,
+    INDICATOR_BYTES_MORE, agent, assessment, campaign, corroboration, digest, disclosure, disclosure_count, distance,
+    group, indicator, indicator_bytes, indicators_bytes, member, outcome, relation, removal,
 };
 
 /// The number of `item` on the wire: its place in `all`, from 1. A test holds that the generated enums agree.

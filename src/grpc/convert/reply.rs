@@ -32,7 +32,7 @@ pub fn indicator(release: &Release<Sighting>, fields: &mut Encoded) {
         .iter()
         .position(|state| *state == sighting.state)
         .unwrap_or_default();
-    fields.push(&sighting.body);
+    fields.push_shared(&sighting.body);
     fields.push(&STATE_FIELDS[place]);
     if release.is_own() {
         fields.push(&sighting.owner_suffix);
@@ -50,8 +50,8 @@ pub fn indicator_bytes(release: &Release<Sighting>) -> usize {
     sighting.body.len() + STATE_FIELDS[0].len() + suffix
 }
 
-/// What an indicator takes in an answer besides its fields, most often.
-const INDICATOR_BYTES_MORE: usize = 8;
+/// What an indicator takes in an answer besides its body, most often.
+pub const INDICATOR_BYTES_MORE: usize = 8;
 
 /// About how many bytes indicators take in an answer: one that grows to its size by doubling leaves as much again behind.
 pub fn indicators_bytes<'a>(releases: impl IntoIterator<Item = &'a Release<Sighting>>) -> usize {

@@ -9,7 +9,6 @@ use lz4_flex::block::{compress_into_with_dict, decompress_into_with_dict, get_ma
 use super::super::batch::ENTRY_BYTES_MAX;
 use super::super::fields::Fields;
 use super::index::Span;
-use super::unpacked::Unpacked;
 
 /// Bodies in a block. Fewer pack worse, and more take longer to be read and checked for one (`docs/decisions/0019-each-body-by-itself.md`).
 pub(super) const BLOCK_BODIES: usize = 8;
@@ -134,12 +133,12 @@ impl Block {
 
     /// The block `number` with the same bodies, but for those at `places`, which are empty.
     pub(super) fn without(&self, number: u32, places: &[usize]) -> Result<Block, BlockError> {
-        let unpacked = self.unpack_all()?;
-        let body = |place| match places.contains(&place) {
-            true => Bytes::new(),
-            false => unpacked.body(place).unwrap_or_default(),
-        };
-        let bodies: Vec<Bytes> = (0..BLOCK_BODIES).map(body).collect();
+        let mut bodies = self.unpack_all()?;
+        for (place, body) in bodies.iter_mut().enumerate() {
+            if places.contains(&place) {
+                *body = Bytes::new();
+            }
+        }
         Ok(Block::pack(number, &bodies))
     }
 
@@ -172,17 +171,13 @@ impl Block {
     }
 
     /// All bodies.
-    pub(super) fn unpack_all(&self) -> Result<Unpacked, BlockError> {
-        let ends = std::array::from_fn(|place| self.end(place).map_or(0, |(_, end)| end as u32));
-        let mut bodies = vec![0; ends[BLOCK_BODIES - 1] as usize];
-        let mut rest = &mut bodies[..];
-        for place in 0..BLOCK_BODIES {
-            let length = self.body_bytes(place).ok_or(BlockError::Lengths)?;
-            let (body, after) = rest.split_at_mut_checked(length).ok_or(BlockError::Lengths)?;
-            self.unpack(place, body)?;
-            rest = after;
-        }
-        Ok(Unpacked::new(bodies.into(), ends))
+    pub(super) fn unpack_all(&self) -> Result<Vec<Bytes>, BlockError> {
+        let body = |place| {
+            let mut body = vec![0; self.body_bytes(place).ok_or(BlockError::Lengths)?];
+            self.unpack(place, &mut body)?;
+            Ok(body.into())
+        };
+        (0..BLOCK_BODIES).map(body).collect()
     }
 
     /// Unpacks the body at `place` into a room of exactly its length.
@@ -296,9 +291,8 @@ mod tests {
     }
 
     fn bodies(block: &Block) -> Vec<Bytes> {
-        let unpacked = block.unpack_all().unwrap();
-        assert_eq!(unpacked.body(BLOCK_BODIES), None);
-        (0..BLOCK_BODIES).map(|place| unpacked.body(place).unwrap()).collect()
+        assert_eq!(block.body_bytes(BLOCK_BODIES), None);
+        block.unpack_all().unwrap()
     }
 
     #[test]

@@ -19,7 +19,6 @@ mod moment;
 mod packed;
 mod reader;
 mod shared;
-mod unpacked;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -52,7 +51,7 @@ impl BodyNumber {
 /// The limits of a store. They may differ from one start to the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BodiesOptions {
-    /// The memory for blocks, which are packed in it as well.
+    /// The memory for bodies that were written or read last.
     pub cache_bytes: usize,
 }
 

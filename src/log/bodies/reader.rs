@@ -14,7 +14,6 @@ use super::block::{Block, BlockError};
 use super::index::Span;
 use super::packed::Packed;
 use super::shared::{Places, Shared, split};
-use super::unpacked::Unpacked;
 use super::{BodyError, BodyNumber};
 
 /// Bytes of blocks that are in memory at once while they are read, unless one block has more; and the most that is read for who
@@ -151,32 +150,23 @@ impl BodyReader {
         }
         let mut bytes = Bytes::from(bytes);
         let damaged = |block: u32, error: BlockError| self.shared.damaged(block, error.to_string());
-        let mut packed = Packed::default();
-        for wanted in blocks {
-            let block = Block::check(wanted.block, wanted.span.crc, bytes.split_to(wanted.bytes()));
-            let block = block.map_err(|error| damaged(wanted.block, error))?;
-            let bodies = wanted.bodies.iter();
-            packed.add(wanted.block, block, bodies.map(|(number, at)| (*at, split(*number).1)));
+        // Blocks side by side are read by who walks through many, and comes by once; those that are read alone may be asked for again.
+        let (mut lone, mut many) = (Packed::default(), Packed::default());
+        for run in blocks.chunk_by(Wanted::is_followed_by) {
+            let packed = if run.len() == 1 { &mut lone } else { &mut many };
+            for wanted in run {
+                let block = Block::check(wanted.block, wanted.span.crc, bytes.split_to(wanted.bytes()));
+                let block = block.map_err(|error| damaged(wanted.block, error))?;
+                packed.add(wanted.block, block, wanted.bodies);
+            }
         }
-        packed.unpack(found).map_err(|(block, error)| damaged(block, error))?;
+        let mut unpack = |packed: Packed| packed.unpack(found).map_err(|(block, error)| damaged(block, error));
+        unpack(many)?;
+        let lone = unpack(lone)?;
         if self.keeps {
-            self.keep_lone(from.generation, blocks, found);
+            self.shared.keep(from.generation, lone);
         }
         Ok(true)
-    }
-
-    /// Keeps what was wanted of blocks that were read alone, for it may be asked for again. Blocks side by side are read by who walks
-    /// through many, and comes by once.
-    fn keep_lone(&self, generation: u64, blocks: &[Wanted<'_>], found: &[Option<Bytes>]) {
-        let lone = blocks.chunk_by(Wanted::is_followed_by).filter(|run| run.len() == 1);
-        let unpacked = lone.map(|run| {
-            let mut bodies = [None; super::block::BLOCK_BODIES];
-            for (number, at) in run[0].bodies {
-                bodies[split(*number).1] = found[*at].as_deref();
-            }
-            (run[0].block, Unpacked::some(bodies))
-        });
-        self.shared.keep_all(generation, unpacked);
     }
 }
 

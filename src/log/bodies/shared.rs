@@ -1,10 +1,10 @@
-//! What the writer and the readers of the body store share: where blocks lie, what waits to be written, what is unpacked.
+//! What the writer and the readers of the body store share: where blocks lie, what waits to be written, what is kept in memory.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,10 +12,9 @@ use bytes::Bytes;
 use super::super::error::{DiskError, OnDisk};
 use super::super::fields::Fields;
 use super::block::BLOCK_BODIES;
-use super::cache::Cache;
+use super::cache::{Cache, Piece};
 use super::file;
 use super::index::{Index, Span};
-use super::unpacked::Unpacked;
 use super::{BACKLOG_BYTES_MAX, BodiesOptions, BodyNumber};
 
 /// Full blocks that wait before the writer is woken: waking it takes longer than packing one. Fewer wait for more, as the block does
@@ -34,7 +33,7 @@ pub(super) struct Shared {
     work: Condvar,
     /// Something was written, or could not be.
     progress: Condvar,
-    cache: Mutex<Cache>,
+    cache: RwLock<Cache>,
     is_damaged: AtomicBool,
 }
 
@@ -95,7 +94,7 @@ impl State {
 /// Where blocks lie in a file.
 pub(super) struct Places {
     pub file: Option<Arc<File>>,
-    /// To be given back with what was read: see [`Shared::keep_all`].
+    /// To be given back with what was read: see [`Shared::keep`].
     pub generation: u64,
     /// Of each block asked for; none for a number that is not in the file.
     pub spans: Vec<Option<(u64, Span)>>,
@@ -107,6 +106,11 @@ pub(super) fn split(number: BodyNumber) -> (u32, usize) {
     (number.0 / bodies, (number.0 % bodies) as usize)
 }
 
+/// The first body of a block.
+pub(super) fn first_of(block: u32) -> BodyNumber {
+    BodyNumber(block * BLOCK_BODIES as u32)
+}
+
 impl Shared {
     pub(super) fn new(path: PathBuf, options: BodiesOptions) -> Shared {
         Shared {
@@ -115,7 +119,7 @@ impl Shared {
             writing: Mutex::default(),
             work: Condvar::new(),
             progress: Condvar::new(),
-            cache: Mutex::new(Cache::new(options.cache_bytes)),
+            cache: RwLock::new(Cache::new(options.cache_bytes)),
             is_damaged: AtomicBool::new(false),
         }
     }
@@ -175,8 +179,12 @@ impl Shared {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> RwLockReadGuard<'_, Cache> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cache_mut(&self) -> RwLockWriteGuard<'_, Cache> {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn pushed(&self) -> u32 {
@@ -232,13 +240,11 @@ impl Shared {
         self.state().index.end()
     }
 
-    /// Notes that blocks are in the file. Those that were just written are kept: what is new is asked for.
-    pub(super) fn written(&self, number: u32, unpacked: Vec<Unpacked>, spans: &[Span]) {
+    /// Notes that blocks are in the file. The bodies of those that were just written are kept: what is new is asked for.
+    pub(super) fn written(&self, bodies: Vec<Piece>, spans: &[Span]) {
         // Before they count as written: what is neither waiting nor here is read from the disk.
-        let mut cache = self.cache();
-        for (number, block) in (number..).zip(unpacked) {
-            cache.insert(number, block);
-        }
+        let mut cache = self.cache_mut();
+        bodies.into_iter().for_each(|bodies| cache.insert(bodies));
         drop(cache);
         let mut state = self.state();
         spans.iter().for_each(|span| state.index.push(*span));
@@ -311,32 +317,15 @@ impl Shared {
             let state = self.state();
             numbers.iter().map(|number| state.unwritten(*number).cloned()).collect()
         };
-        let mut cache = self.cache();
-        let mut rest = &mut found[..];
-        // Bodies of one block mostly come one after another: it is looked for once.
-        for together in numbers.chunk_by(|one, next| split(*one).0 == split(*next).0) {
-            let (here, after) = rest.split_at_mut(together.len());
-            rest = after;
-            if here.iter().all(Option::is_some) {
-                continue;
-            }
-            let Some(block) = cache.find(split(together[0]).0) else {
-                continue;
-            };
-            for (body, number) in here.iter_mut().zip(together) {
-                *body = body.take().or_else(|| block.body(split(*number).1));
-            }
+        if found.iter().any(Option::is_none) {
+            self.cache().find(numbers, &mut found);
         }
         found
     }
 
     /// One body, if it is in memory.
     pub(super) fn cached_one(&self, number: BodyNumber) -> Option<Bytes> {
-        if let Some(body) = self.state().unwritten(number) {
-            return Some(body.clone());
-        }
-        let (block, place) = split(number);
-        self.cache().find(block)?.body(place)
+        self.cached(&[number]).pop()?
     }
 
     /// The file, which is made where there is none.
@@ -396,19 +385,24 @@ impl Shared {
     /// Puts another file in the place of the present one, in which `changed` blocks are others. To be called while nothing is
     /// written. Whoever is reading has the old file still; what it reads there is not kept.
     pub(super) fn replace(&self, file: Arc<File>, index: Index, changed: impl IntoIterator<Item = u32>) {
-        let mut cache = self.cache();
+        let mut cache = self.cache_mut();
         let mut state = self.state();
         state.file = Some(file);
         state.index = index;
         state.generation += 1;
-        changed.into_iter().for_each(|block| cache.forget(block));
+        for block in changed {
+            let BodyNumber(first) = first_of(block);
+            (first..)
+                .take(BLOCK_BODIES)
+                .for_each(|body| cache.forget(BodyNumber(body)));
+        }
     }
 
     /// Keeps what was read from the file of a generation, if it is the present one.
-    pub(super) fn keep_all(&self, generation: u64, blocks: impl Iterator<Item = (u32, Unpacked)>) {
-        let mut cache = self.cache();
+    pub(super) fn keep(&self, generation: u64, bodies: Piece) {
+        let mut cache = self.cache_mut();
         if self.state().generation == generation {
-            blocks.for_each(|(number, block)| cache.insert(number, block));
+            cache.insert(bodies);
         }
     }
 
