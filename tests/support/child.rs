@@ -28,9 +28,10 @@ pub fn child_options(durability: Durability, epoch_entries: u64) -> Options {
     }
 }
 
-/// Under a runner, a process that nothing stops ends here: enough for any failure to have been met.
+/// After so many entries the process ends, if nothing stopped it.
 const ENTRIES_MAX: &str = "CLEARINGHOUSE_TEST_ENTRIES_MAX";
-const ENTRIES_MAX_UNDER_RUNNER: u64 = 2_500;
+/// Under a runner: enough for any failure to have been met.
+const ENTRIES_MAX_UNDER_RUNNER: usize = 2_500;
 
 /// What the ignored test of each binary does.
 pub fn append_until_stopped() {
@@ -47,10 +48,13 @@ pub fn append_until_stopped() {
     let mut acknowledged = log.head().size;
     let mut round = 0;
     let entries_max = super::knob(ENTRIES_MAX, usize::MAX) as u64;
-    while acknowledged < entries_max {
+    loop {
         out.write_all(format!("\nacknowledged {acknowledged}\n").as_bytes())
             .expect("the harness listens");
         out.flush().expect("the harness listens");
+        if acknowledged >= entries_max {
+            return;
+        }
         let count = [1, 3, 1, 40, 7, 1, 120][round % 7];
         round += 1;
         match log.append(&entries(acknowledged, count)) {
@@ -87,9 +91,28 @@ impl Appender {
         Appender::start_under(&[], name, dir, durability, epoch_entries)
     }
 
+    /// Let the process append so many entries or a few more, and end. It closes nothing.
+    pub fn append_few(name: &str, dir: &Path, durability: Durability, epoch_entries: u64, entries: usize) -> u64 {
+        let mut appender = Appender::run(&[], Some(entries), name, dir, durability, epoch_entries);
+        appender.drain();
+        appender.acknowledged
+    }
+
     /// The same, run by another program, which gets this one's path and arguments after its own.
     pub fn start_under(
         runner: &[&str],
+        name: &str,
+        dir: &Path,
+        durability: Durability,
+        epoch_entries: u64,
+    ) -> Appender {
+        let entries_max = (!runner.is_empty()).then_some(ENTRIES_MAX_UNDER_RUNNER);
+        Appender::run(runner, entries_max, name, dir, durability, epoch_entries)
+    }
+
+    fn run(
+        runner: &[&str],
+        entries_max: Option<usize>,
         name: &str,
         dir: &Path,
         durability: Durability,
@@ -99,7 +122,9 @@ impl Appender {
         let mut command = Command::new(runner.first().map_or(program.as_os_str(), OsStr::new));
         if let Some((_, arguments)) = runner.split_first() {
             command.args(arguments).arg(&program);
-            command.env(ENTRIES_MAX, ENTRIES_MAX_UNDER_RUNNER.to_string());
+        }
+        if let Some(entries_max) = entries_max {
+            command.env(ENTRIES_MAX, entries_max.to_string());
         }
         command
             .args([name, "--exact", "--ignored", "--nocapture", "--test-threads=1"])

@@ -1,5 +1,5 @@
 //! The bodies of indicators, out of memory: a file of packed blocks, beside the log and made from it. The log holds the truth, so
-//! this store is never synced while it grows, may be lost or cut short, and is made anew from the log by whoever folds it.
+//! nothing waits for this store to be synced, it may be lost or cut short, and is made anew from the log by whoever folds it.
 //!
 //! It promises that a body which is handed out is the one that was pushed under its number: a block counts only with the checksum
 //! that the store keeps in memory, and anything else is an error. What stands in the file at a start counts as far as the fold
