@@ -83,10 +83,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What feeds run with.
+    /// What feeds run with. A full response takes four HTTP/2 frames of 16 KiB and not a little of a fifth, which costs as much to send.
     pub const DEFAULT: Limits = Limits {
         batch_items_max: 512,
-        batch_bytes_max: 64 << 10,
+        batch_bytes_max: 62 << 10,
         touches_per_hold_max: 4_096,
         touches_walked_max: 4_096,
     };

@@ -24,6 +24,7 @@ use crate::hub::Hub;
 use crate::pki::{ConnectionRegistry, Identity, Peer, PeerCertificate, TrustDomain, peer_certificate};
 
 use super::first_bytes::{Counted, Received};
+use super::records::InRecords;
 
 /// A handshake that takes longer is dropped.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(4);
@@ -181,7 +182,7 @@ async fn serve(stream: TlsStream<TcpStream>, peer: Peer, door: &Door) {
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer.clone());
         let answered = calls.clone().answer(request);
-        async { Ok::<_, Infallible>(answered.await) }
+        async { Ok::<_, Infallible>(answered.await.map(InRecords::new)) }
     });
     let builder = http();
     let received = Received::default();

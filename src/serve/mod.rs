@@ -6,6 +6,7 @@ mod first_bytes;
 mod init;
 mod listener;
 mod metrics_listener;
+mod records;
 mod warning_lists;
 
 use std::future::Future;
