@@ -25,7 +25,7 @@ const PUBLISH_ITEMS_PER_SEC_DEFAULT: NonZeroU32 = NonZeroU32::new(1_000_000).unw
 const PUBLISH_BURST_ITEMS_DEFAULT: NonZeroU32 = NonZeroU32::new(2_000_000).unwrap();
 
 /// Memory for the bodies of indicators unless told otherwise.
-const BODY_CACHE_BYTES_DEFAULT: usize = 128 << 20;
+const BODY_CACHE_BYTES_DEFAULT: usize = 96 << 20;
 
 /// A configuration that holds together.
 #[derive(Clone, Debug)]

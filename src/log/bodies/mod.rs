@@ -57,7 +57,7 @@ pub struct BodiesOptions {
 
 impl Default for BodiesOptions {
     fn default() -> BodiesOptions {
-        BodiesOptions { cache_bytes: 128 << 20 }
+        BodiesOptions { cache_bytes: 96 << 20 }
     }
 }
 
