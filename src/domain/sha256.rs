@@ -59,8 +59,15 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_the_digest_at_each_end_of_a_block() {
-        (agrees::<0>(), agrees::<1>(), agrees::<33>(), agrees::<40>());
-        (agrees::<54>(), agrees::<55>(), agrees::<56>(), agrees::<63>());
-        (agrees::<64>(), agrees::<65>(), agrees::<118>(), agrees::<119>());
+        agrees::<0>();
+        agrees::<1>();
+        agrees::<33>();
+        agrees::<40>();
+        agrees::<55>();
+        agrees::<56>();
+        agrees::<63>();
+        agrees::<64>();
+        agrees::<65>();
+        agrees::<119>();
     }
 }
