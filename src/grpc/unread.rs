@@ -46,8 +46,9 @@ const ANSWER_BYTES: usize = 4 << 10;
 /// Streams of [`OTHER_STREAMS`] that one member may have open at once.
 const OTHER_STREAMS_PER_MEMBER_MAX: usize = 16;
 
-/// Bytes of an answer that are handed on at once: the largest frame that a peer takes unless it said otherwise.
-const PIECE_BYTES_MAX: usize = 16 << 10;
+/// Bytes of an answer that are handed on at once: with the head of its frame, of nine bytes, what one TLS record holds, and about the
+/// largest frame that a peer takes unless it said otherwise.
+const PIECE_BYTES_MAX: usize = (16 << 10) - 9;
 
 /// How long an answer waits for its turn to be made, and then for room.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(5);

@@ -87,7 +87,7 @@ impl Cache {
     pub(super) fn find(&self, numbers: &[BodyNumber], found: &mut [Option<Bytes>]) {
         let mut last: Option<Place> = None;
         for (number, body) in numbers.iter().zip(found) {
-            if body.is_some() {
+            if body.is_some() || *number == BodyNumber::ERASED {
                 continue;
             }
             // Mostly it lies after the one before.
@@ -212,6 +212,11 @@ mod tests {
         cache.insert(piece(3, &[100, 100]));
         cache.insert(piece(5, &[100, 100]));
         assert_eq!(held(&cache), [2, 3, 4, 5, 6]);
+        cache.insert(piece(8, &[100]));
+        cache.insert(piece(7, &[100, 100]));
+        let mut found = [None, None];
+        cache.find(&[BodyNumber(7), BodyNumber::ERASED], &mut found);
+        assert_eq!(found.map(|body| body.is_some()), [true, false]);
     }
 
     #[test]
