@@ -46,10 +46,6 @@ const ANSWER_BYTES: usize = 4 << 10;
 /// Streams of [`OTHER_STREAMS`] that one member may have open at once.
 const OTHER_STREAMS_PER_MEMBER_MAX: usize = 16;
 
-/// Bytes of an answer that are handed on at once: with the head of its frame, of nine bytes, what one TLS record holds, and about the
-/// largest frame that a peer takes unless it said otherwise.
-const PIECE_BYTES_MAX: usize = (16 << 10) - 9;
-
 /// How long an answer waits for its turn to be made, and then for room.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -110,8 +106,8 @@ impl Budgets {
         match turn(self.bytes.of(member), bytes).await {
             None => refused(),
             Some(room) => {
-                let rest = Bytes::from_owner(Charged { message, _room: room });
-                Response::from_parts(head, Body::new(Answer { rest, next, body }))
+                let message = Bytes::from_owner(Charged { message, _room: room });
+                Response::from_parts(head, Body::new(Answer { message, next, body }))
             }
         }
     }
@@ -150,11 +146,10 @@ impl AsRef<[u8]> for Charged {
     }
 }
 
-/// An answer whose message has room. It is handed on in small pieces, for HTTP/2 takes in a whole piece as soon as the peer's window
-/// has room for one byte of it.
+/// An answer whose message has room.
 struct Answer {
-    /// What of the message was not yet handed on.
-    rest: Bytes,
+    /// The message, until it was handed on.
+    message: Bytes,
     /// What else was read from `body`.
     next: Option<Result<Frame<Bytes>, Status>>,
     body: Body,
@@ -168,10 +163,9 @@ impl HttpBody for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        if !self.rest.is_empty() {
-            let length = self.rest.len().min(PIECE_BYTES_MAX);
-            let piece = self.rest.split_to(length);
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        if !self.message.is_empty() {
+            let message = std::mem::take(&mut self.message);
+            return Poll::Ready(Some(Ok(Frame::data(message))));
         }
         match self.next.take() {
             Some(next) => Poll::Ready(Some(next)),
@@ -180,7 +174,7 @@ impl HttpBody for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.next.is_none() && self.body.is_end_stream()
+        self.message.is_empty() && self.next.is_none() && self.body.is_end_stream()
     }
 }
 

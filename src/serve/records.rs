@@ -1,5 +1,7 @@
 //! Answers in pieces that fill a TLS record each. HTTP/2 cuts what it sends into frames of at most 16 KiB, and TLS into records of as
 //! many bytes: a full frame with its head takes two, the second of nine bytes, which is encrypted, sent and decrypted as a full one is.
+//! And HTTP/2 takes in a whole piece as soon as the peer's window has room for one byte of it: small ones leave little with a peer that
+//! does not read.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
